@@ -1,0 +1,55 @@
+import type { Instant } from "../lib/clock.ts";
+import type { Topic } from "./topic.ts";
+
+/** Quality of service, as in MQTT [MQTT 5.0 section 4.3]. */
+export const QoS = { atMostOnce: 0, atLeastOnce: 1, exactlyOnce: 2 } as const;
+export type QoS = (typeof QoS)[keyof typeof QoS];
+
+/** What travels with a message from publisher to subscriber unaltered [MQTT 5.0 section 3.3.2.3]. */
+export interface MessageProperties {
+  /** True: the payload is UTF-8 (payload format indicator 1). */
+  readonly isUtf8?: boolean;
+  readonly contentType?: string;
+  readonly responseTopic?: string;
+  readonly correlationData?: Uint8Array;
+  /** Name and value, in the publisher's order; names may repeat. */
+  readonly userProperties?: readonly (readonly [string, string])[];
+}
+
+/**
+ * What a publisher sent. The payload is `bytes[payloadStart, payloadEnd)`: a view, so that the hot path
+ * allocates nothing. Unless its owner says otherwise a message is only valid during the call that
+ * hands it over: who keeps it copies it (`copyMessage`).
+ */
+export interface Message {
+  topic: Topic;
+  /** As published. */
+  qos: QoS;
+  retain: boolean;
+  bytes: Uint8Array;
+  payloadStart: number;
+  payloadEnd: number;
+  properties: MessageProperties | undefined;
+  /** Client Identifier of the publisher (No Local needs it); "" when the broker itself publishes. */
+  publisherId: string;
+  receivedAt: Instant;
+  /** When it stops to be worth delivering; undefined: never [MQTT 5.0 section 3.3.2.3.3]. */
+  expiresAt: Instant | undefined;
+}
+
+/** A copy that owns its payload and nothing else of the source buffer. */
+export function copyMessage(message: Message): Message {
+  const payload = message.bytes.slice(message.payloadStart, message.payloadEnd);
+  return {
+    topic: message.topic,
+    qos: message.qos,
+    retain: message.retain,
+    bytes: payload,
+    payloadStart: 0,
+    payloadEnd: payload.length,
+    properties: message.properties,
+    publisherId: message.publisherId,
+    receivedAt: message.receivedAt,
+    expiresAt: message.expiresAt,
+  };
+}

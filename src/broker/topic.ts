@@ -1,0 +1,101 @@
+/**
+ * Topic names. A `Topic` is interned: the same name gives the same object while it is in the table, so
+ * that the hot path compares bytes with the connection's last topics and then works with one pointer.
+ */
+
+/** Longest topic name or topic filter in bytes: the length field has 16 bits [MQTT-1.5.4]. */
+export const TOPIC_BYTES_MAX = 65_535;
+
+const utf8 = new TextEncoder();
+
+/** A topic name with its UTF-8 bytes and the cached route of its subscribers. */
+export class Topic {
+  readonly text: string;
+  readonly bytes: Uint8Array;
+  /** Version of the subscription tree that `route` was made from; -1: none. Owned by SubscriptionTree. */
+  routeVersion = -1;
+  /** Owned by SubscriptionTree. */
+  route: unknown = undefined;
+
+  constructor(text: string, bytes: Uint8Array = utf8.encode(text)) {
+    this.text = text;
+    this.bytes = bytes;
+  }
+}
+
+/**
+ * A bounded table of topics, by name. When it is full it starts anew: a topic still held elsewhere stays
+ * valid, it only loses its identity with later ones, which costs one match.
+ */
+export class TopicTable {
+  readonly #topics = new Map<string, Topic>();
+  readonly #topicsMax: number;
+
+  constructor(topicsMax = 65_536) {
+    this.#topicsMax = topicsMax;
+  }
+
+  /** The topic of this name; made when it is not there. */
+  of(text: string): Topic {
+    let topic = this.#topics.get(text);
+    if (topic === undefined) {
+      if (this.#topics.size >= this.#topicsMax) this.#topics.clear();
+      topic = new Topic(text);
+      this.#topics.set(text, topic);
+    }
+    return topic;
+  }
+}
+
+/** True when `name` may be published to: not empty, no wildcard, no NUL [MQTT-4.7.1-1, 4.7.3-1, 4.7.3-2]. */
+export function isTopicName(name: string): boolean {
+  if (name.length === 0) return false;
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    if (code === 0x23 || code === 0x2b || code === 0) return false;
+  }
+  return true;
+}
+
+/**
+ * True when `filter` is a topic filter: `#` only as the last level, `+` only as a whole level, not empty,
+ * no NUL [MQTT-4.7.1-1, 4.7.1-2, 4.7.3-1, 4.7.3-2].
+ */
+export function isTopicFilter(filter: string): boolean {
+  if (filter.length === 0) return false;
+  for (let i = 0; i < filter.length; i++) {
+    const code = filter.charCodeAt(i);
+    if (code === 0) return false;
+    if (code !== 0x23 && code !== 0x2b) continue;
+    const startsLevel = i === 0 || filter.charCodeAt(i - 1) === 0x2f;
+    const endsFilter = i === filter.length - 1;
+    if (!startsLevel) return false;
+    if (code === 0x23 && !endsFilter) return false;
+    if (code === 0x2b && !endsFilter && filter.charCodeAt(i + 1) !== 0x2f) return false;
+  }
+  return true;
+}
+
+/** The number of levels of a topic name or filter: one more than its slashes. */
+export function levelCount(text: string): number {
+  let count = 1;
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) === 0x2f) count++;
+  return count;
+}
+
+/**
+ * True when the topic filter matches the topic name. Plain and slow: for one filter against one topic
+ * (capture rules, tests); many filters go through SubscriptionTree [MQTT 5.0 section 4.7].
+ */
+export function filterMatches(filter: string, topic: string): boolean {
+  const filterLevels = filter.split("/");
+  const topicLevels = topic.split("/");
+  if (topic.startsWith("$") && (filterLevels[0] === "#" || filterLevels[0] === "+")) return false;
+  for (let i = 0; i < filterLevels.length; i++) {
+    const level = filterLevels[i];
+    if (level === "#") return true;
+    if (i >= topicLevels.length) return false;
+    if (level !== "+" && level !== topicLevels[i]) return false;
+  }
+  return filterLevels.length === topicLevels.length;
+}

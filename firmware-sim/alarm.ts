@@ -1,0 +1,15 @@
+import type { DeviceKind } from "./device-kind.ts";
+
+const CODES = ["door-open", "over-pressure", "smoke", "vibration"] as const;
+
+/** An alarm contact: QoS 2, because nobody wants to count one alarm twice. */
+export const alarm: DeviceKind = {
+  kind: "alarm",
+  qos: 2,
+  dropChance: 0,
+  measure: (random) => ({
+    code: CODES[random.integer(0, CODES.length - 1)] ?? "smoke",
+    severity: random.integer(1, 5),
+    isRaised: random.next() < 0.5,
+  }),
+};

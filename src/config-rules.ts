@@ -1,0 +1,146 @@
+/** Rules between settings. They read what was given as it was given, so that a mistake elsewhere hides none of theirs. */
+import { z } from "zod";
+import { endpointOf, isLoopback } from "./config-address.ts";
+import type { SettingPath } from "./config-environment.ts";
+import { mqttSchema, storeSchema } from "./config-schema.ts";
+import { durationOf } from "./config-units.ts";
+
+/** A rule that is broken, and where. */
+export interface BrokenRule {
+  readonly path: SettingPath;
+  readonly reason: string;
+}
+
+const text = z.string().optional().catch(undefined);
+const duration = (preset: number) =>
+  z
+    .union([z.string(), z.number()])
+    .transform((value) => durationOf(value, 1) ?? preset)
+    .catch(preset);
+const list = <Item extends z.ZodType>(item: Item) => z.array(item).catch([]);
+
+/** What the rules need, and nothing that could fail. */
+const outlineSchema = z
+  .object({
+    allowAnonymous: z.boolean().catch(false),
+    listeners: list(z.object({ url: text }).catch({ url: undefined })),
+    streams: list(
+      z.object({ name: text, filters: list(text) }).catch({ name: undefined, filters: [] }),
+    ),
+    uplinks: list(
+      z
+        .object({
+          name: text,
+          url: z.unknown().optional(),
+          urls: z.unknown().optional(),
+          backoffMinMs: duration(1_000),
+          backoffMaxMs: duration(60_000),
+          lanes: list(z.object({ stream: text }).catch({ stream: undefined })),
+        })
+        .optional()
+        .catch(undefined),
+    ),
+  })
+  .catch({ allowAnonymous: false, listeners: [], streams: [], uplinks: [] });
+
+type Outline = z.output<typeof outlineSchema>;
+
+function repeated(
+  values: readonly (string | undefined)[],
+  pathOf: (index: number) => SettingPath,
+): BrokenRule[] {
+  const broken: BrokenRule[] = [];
+  const seen = new Set<string>();
+  values.forEach((value, index) => {
+    if (value === undefined) return;
+    if (seen.has(value)) broken.push({ path: pathOf(index), reason: `"${value}" is there twice` });
+    seen.add(value);
+  });
+  return broken;
+}
+
+function listenerRules({ listeners, allowAnonymous }: Outline): BrokenRule[] {
+  const broken: BrokenRule[] = [];
+  const addresses = listeners.map(({ url }, index) => {
+    const endpoint = url === undefined ? undefined : endpointOf(url, ["mqtt"], 1883);
+    if (endpoint === undefined || "reason" in endpoint) return undefined;
+    if (!allowAnonymous && !isLoopback(endpoint.host)) {
+      broken.push({
+        path: ["listeners", index, "url"],
+        reason:
+          "beyond loopback without authentication: set allowAnonymous (--allow-anonymous) if that is meant",
+      });
+    }
+    return endpoint.port === 0 ? undefined : `${endpoint.host}:${endpoint.port}`;
+  });
+  return [...broken, ...repeated(addresses, (index) => ["listeners", index, "url"])];
+}
+
+function streamRules({ streams }: Outline): BrokenRule[] {
+  const broken = repeated(
+    streams.map((stream) => stream.name),
+    (index) => ["streams", index, "name"],
+  );
+  const places = streams.flatMap(({ filters }, index) =>
+    filters.map((filter, at) => ({ filter, path: ["streams", index, "filters", at] as const })),
+  );
+  const filters = places.map((place) => place.filter);
+  return [...broken, ...repeated(filters, (index) => places[index]?.path ?? [])];
+}
+
+function uplinkRules({ uplinks, streams }: Outline): BrokenRule[] {
+  const broken = repeated(
+    uplinks.map((uplink) => uplink?.name),
+    (index) => ["uplinks", index, "name"],
+  );
+  const names = new Set(streams.map((stream) => stream.name));
+  uplinks.forEach((uplink, at) => {
+    if (uplink === undefined) return;
+    const path: SettingPath = ["uplinks", at];
+    if (uplink.url === undefined && uplink.urls === undefined) {
+      broken.push({ path: [...path, "url"], reason: "missing: where is the remote?" });
+    }
+    if (uplink.url !== undefined && uplink.urls !== undefined) {
+      broken.push({ path: [...path, "urls"], reason: "url or urls, not both" });
+    }
+    if (uplink.backoffMinMs > uplink.backoffMaxMs) {
+      broken.push({ path: [...path, "backoffMinMs"], reason: "more than backoffMaxMs" });
+    }
+    const lanes = uplink.lanes.map((lane) => lane.stream);
+    broken.push(...repeated(lanes, (index) => [...path, "lanes", index, "stream"]));
+    lanes.forEach((stream, index) => {
+      if (stream === undefined || names.has(stream)) return;
+      const reason = `there is no stream "${stream}"`;
+      broken.push({ path: [...path, "lanes", index, "stream"], reason });
+    });
+  });
+  return broken;
+}
+
+function sizeRules(input: Readonly<Record<string, unknown>>): BrokenRule[] {
+  const store = storeSchema.safeParse(input["store"] ?? {}).data;
+  const mqtt = mqttSchema.safeParse(input["mqtt"] ?? {}).data;
+  const broken: BrokenRule[] = [];
+  if (store === undefined) return broken;
+  if (store.pendingBytesMax > store.maxBytes) {
+    broken.push({ path: ["store", "pendingBytesMax"], reason: "more than store.maxBytes" });
+  }
+  if (mqtt !== undefined && mqtt.maxPacketBytes > store.pendingBytesMax) {
+    broken.push({
+      path: ["mqtt", "maxPacketBytes"],
+      reason: "more than store.pendingBytesMax: such a packet could never be stored",
+    });
+  }
+  return broken;
+}
+
+/** All rules that this input breaks. */
+export function brokenRules(input: Readonly<Record<string, unknown>>): BrokenRule[] {
+  const outline = outlineSchema.parse(input);
+  return [
+    ...listenerRules(outline),
+    ...streamRules(outline),
+    ...uplinkRules(outline),
+    ...sizeRules(input),
+  ];
+}

@@ -1,0 +1,391 @@
+/**
+ * Every setting: default, unit (in its name), limits and what it does. The JSON Schema, the environment variables and
+ * `docs/configuration.md` come from here.
+ */
+import { z } from "zod";
+import { isTopicFilter, isTopicName } from "./broker/topic.ts";
+import { endpointOf, hostAndPort } from "./config-address.ts";
+import { bytesOf, durationOf, durationText, sizeText } from "./config-units.ts";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+const TiB = 1024 * GiB;
+const SECOND = 1_000;
+const HOUR = 3_600 * SECOND;
+
+interface Limits {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** A whole number read from a number or from text such as `8MiB`, within limits. */
+function measure(
+  { min, max }: Limits,
+  expected: string,
+  read: (value: number | string) => number | undefined,
+  show: (value: number) => string,
+) {
+  return z
+    .union([z.number(), z.string()], { error: `expected ${expected}` })
+    .transform((input, context): number => {
+      const value = read(input);
+      if (value !== undefined && value >= min && value <= max) return value;
+      const message =
+        value === undefined ? `expected ${expected}` : `expected ${show(min)} to ${show(max)}`;
+      context.issues.push({ code: "custom", message, input });
+      return z.NEVER;
+    });
+}
+
+function size(preset: string, limits: Limits, description: string) {
+  return measure(limits, "bytes or a size such as 64KiB", bytesOf, sizeText)
+    .prefault(preset)
+    .meta({ description, minimum: limits.min, maximum: limits.max });
+}
+
+function milliseconds(preset: string, limits: Limits, description: string) {
+  const read = (value: number | string): number | undefined => durationOf(value, 1);
+  return measure(limits, "milliseconds or a duration such as 30s", read, durationText)
+    .prefault(preset)
+    .meta({ description, minimum: limits.min, maximum: limits.max });
+}
+
+function seconds(preset: string | number, limits: Limits, description: string) {
+  const read = (value: number | string): number | undefined => durationOf(value, 1_000);
+  return measure(limits, "seconds or a duration such as 1h", read, (value) => `${value}s`)
+    .prefault(preset)
+    .meta({ description, minimum: limits.min, maximum: limits.max });
+}
+
+function count(preset: number, { min, max }: Limits, description: string) {
+  return z
+    .int({ error: "expected a whole number" })
+    .min(min, { error: `expected ${min} to ${max}` })
+    .max(max, { error: `expected ${min} to ${max}` })
+    .default(preset)
+    .meta({ description });
+}
+
+/** A name that is also a level of a topic, a token of a NATS subject and a part of a record id. */
+function name(description: string) {
+  return z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, {
+      error: "expected 1 to 64 letters, digits, - or _, the first a letter or digit",
+    })
+    .meta({ description });
+}
+
+function url(schemes: readonly string[], defaultPort: number, description: string) {
+  return z
+    .string()
+    .superRefine((input, context) => {
+      const endpoint = endpointOf(input, schemes, defaultPort);
+      if ("reason" in endpoint) context.addIssue({ code: "custom", message: endpoint.reason });
+    })
+    .meta({ description });
+}
+
+const secret = (description: string) =>
+  z.string().min(1).optional().meta({ description, writeOnly: true });
+
+const listener = z.strictObject({
+  url: url(["mqtt"], 1883, "Where to listen, `mqtt://host:port`; port 0 takes a free one."),
+});
+
+const stream = z.strictObject({
+  name: name("Names the stream; kept with its records, so renaming starts a new stream."),
+  filters: z
+    .array(
+      z
+        .string()
+        .refine(isTopicFilter, { error: "not a topic filter" })
+        .refine((filter) => !filter.startsWith("$share/"), {
+          error: "a stream cannot capture a shared subscription",
+        }),
+    )
+    .min(1, { error: "expected at least one topic filter" })
+    .max(64)
+    .meta({
+      description:
+        "Topic filters of the messages it captures. A message goes to the first stream with a match, if any.",
+    }),
+  maxBytes: size(
+    "1GiB",
+    { min: 64 * KiB, max: 16 * TiB },
+    "How much it may hold on disk, keys and overhead included.",
+  ),
+  whenFull: z.enum(["reject", "drop-oldest"]).default("reject").meta({
+    description:
+      "At `maxBytes`: `reject` refuses new messages with reason code 0x97 (a 3.1.1 publisher is held back); `drop-oldest` makes room and records what was dropped.",
+  }),
+});
+
+const lane = z.strictObject({
+  stream: z.string().meta({ description: "Name of the stream that is forwarded." }),
+  class: z
+    .enum(["normal", "alarm"])
+    .default("normal")
+    .meta({ description: "Lanes of class `alarm` go before those of class `normal`." }),
+});
+
+function remoteUrls(scheme: string, defaultPort: number) {
+  return {
+    url: url([scheme], defaultPort, `The remote, \`${scheme}://host:port\`.`).optional(),
+    urls: z
+      .array(url([scheme], defaultPort, "A remote."))
+      .min(1)
+      .max(16)
+      .optional()
+      .meta({ description: "Several remotes instead of `url`, the preferred one first." }),
+  };
+}
+
+const uplinkCommon = {
+  name: name("Names the uplink; its progress is kept under this name."),
+  username: z.string().min(1).optional().meta({ description: "User name at the remote." }),
+  password: secret("Password at the remote."),
+  lanes: z
+    .array(lane)
+    .min(1, { error: "expected at least one lane" })
+    .max(64)
+    .meta({ description: "The streams it forwards, each in order." }),
+  window: count(
+    256,
+    { min: 1, max: 65_535 },
+    "Most records sent and not yet acknowledged; an MQTT remote's Receive Maximum bounds it further.",
+  ),
+  inflightBytesMax: size(
+    "4MiB",
+    { min: 64 * KiB, max: GiB },
+    "Most bytes sent and not yet acknowledged; a single larger record goes alone.",
+  ),
+  connectTimeoutMs: milliseconds(
+    "10s",
+    { min: 100, max: 10 * 60 * SECOND },
+    "How long connecting may take before the attempt is given up.",
+  ),
+  progressDeadlineMs: milliseconds(
+    "5s",
+    { min: 100, max: HOUR },
+    "With records in flight and no acknowledgement for this long (longer on slow links) the connection is replaced.",
+  ),
+  backoffMinMs: milliseconds("1s", { min: 10, max: HOUR }, "Shortest pause between attempts."),
+  backoffMaxMs: milliseconds("60s", { min: 10, max: HOUR }, "Longest pause between attempts."),
+  backoffResetMs: milliseconds(
+    "30s",
+    { min: 10, max: HOUR },
+    "A connection that lasted this long starts the pauses at the shortest again.",
+  ),
+};
+
+const natsUplink = z.strictObject({
+  driver: z.literal("nats").meta({ description: "NATS JetStream: exactly once." }),
+  ...uplinkCommon,
+  ...remoteUrls("nats", 4222),
+  token: secret("Token at the remote, instead of user name and password."),
+  subjectPrefix: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/, { error: "expected tokens joined by dots" })
+    .default("rill")
+    .meta({ description: "Subjects are `<subjectPrefix>.<edgeId>.<lane>.<topic>`." }),
+});
+
+const mqttUplink = z.strictObject({
+  driver: z
+    .literal("mqtt")
+    .meta({ description: "Any MQTT broker: at least once, QoS 1, record id in `rill-id`." }),
+  ...uplinkCommon,
+  ...remoteUrls("mqtt", 1883),
+  clientId: z
+    .string()
+    .min(1)
+    .max(256)
+    .optional()
+    .meta({ description: "Client Identifier; by default made of edge id and uplink name." }),
+  protocolVersion: z
+    .literal([4, 5])
+    .default(5)
+    .meta({ description: "5, or 4 for MQTT 3.1.1 (then no record id travels along)." }),
+  topicPrefix: z
+    .string()
+    .refine((prefix) => prefix === "" || isTopicName(prefix), {
+      error: "no wildcards in a topic",
+    })
+    .default("edge/{edgeId}/")
+    .meta({ description: "Put before each topic; `{edgeId}` is replaced; may be empty." }),
+});
+
+const uplink = z
+  .discriminatedUnion("driver", [natsUplink, mqttUplink])
+  .transform(({ url: single, urls, ...rest }) => ({
+    ...rest,
+    urls: urls ?? (single === undefined ? [] : [single]),
+  }));
+
+export const storeSchema = z.strictObject({
+  maxBytes: size(
+    "4GiB",
+    { min: MiB, max: 16 * TiB },
+    "Most live bytes of everything durable; beyond it durable work is refused.",
+  ),
+  pendingBytesMax: size(
+    "8MiB",
+    { min: 64 * KiB, max: GiB },
+    "Most bytes that wait for the disk; beyond it publishers are held back.",
+  ),
+  lingerMs: milliseconds(
+    "0",
+    { min: 0, max: 50 },
+    "How long a lone message waits for company before its commit; spares flash, costs latency.",
+  ),
+  diskReserveBytes: size(
+    "32MiB",
+    { min: 0, max: TiB },
+    "Free space of the disk that ordinary durable work may not use.",
+  ),
+});
+
+export const mqttSchema = z.strictObject({
+  connectionsMax: count(10_000, { min: 1, max: 1_000_000 }, "Most network connections at a time."),
+  connectTimeoutMs: milliseconds(
+    "10s",
+    { min: 100, max: 10 * 60 * SECOND },
+    "How long a client may take to send a whole CONNECT.",
+  ),
+  maxPacketBytes: size(
+    "1MiB",
+    { min: 256, max: 256 * MiB - 1 },
+    "Largest packet taken; told to MQTT 5 clients.",
+  ),
+  keepAliveMaxSeconds: seconds(
+    65_535,
+    { min: 1, max: 65_535 },
+    "Longest keep alive of an MQTT 5 client; one that asks for a longer one is given this.",
+  ),
+  receiveMaximum: count(
+    100,
+    { min: 1, max: 65_535 },
+    "Most QoS 1 and 2 messages of one client that wait for their acknowledgement; told to MQTT 5 clients.",
+  ),
+  inflightMax: count(
+    100,
+    { min: 1, max: 65_535 },
+    "Most QoS 1 and 2 messages sent to one client and not yet acknowledged by it.",
+  ),
+  sessionsMax: count(20_000, { min: 1, max: 1_000_000 }, "Most sessions, with and without client."),
+  sessionExpiryMaxSeconds: seconds(
+    "7d",
+    { min: 0, max: 4_294_967_295 },
+    "How long a durable session may outlive its connection; 4294967295: for ever.",
+  ),
+  backlogMessagesMax: count(
+    100_000,
+    { min: 1, max: 100_000_000 },
+    "Most messages that wait in one durable session; what exceeds it is dropped, oldest first, and counted.",
+  ),
+  subscriptionsPerSessionMax: count(1_000, { min: 1, max: 1_000_000 }, "Most of one session."),
+  topicLevelsMax: count(128, { min: 1, max: 65_535 }, "Most levels of a topic or topic filter."),
+  topicAliasMax: count(32, { min: 0, max: 65_535 }, "Topic aliases an MQTT 5 client may use."),
+  outputBytesMax: size(
+    "1MiB",
+    { min: 4 * KiB, max: GiB },
+    "Most bytes that wait for one slow reader: beyond it QoS 0 is dropped and QoS 1 and 2 wait in the session.",
+  ),
+  holdMaxMs: milliseconds(
+    "30s",
+    { min: 100, max: HOUR },
+    "How long a publisher is held back before its connection is closed.",
+  ),
+  retainedMessagesMax: count(100_000, { min: 0, max: 100_000_000 }, "Most retained messages."),
+  retainedBytesMax: size(
+    "64MiB",
+    { min: 0, max: TiB },
+    "Most bytes of retained messages, topics included.",
+  ),
+});
+
+export const configSchema = z.strictObject({
+  edgeId: name(
+    "Names this edge at the centre; by default drawn at the first start and kept in the data folder.",
+  ).optional(),
+  data: z.string().min(1).default("./data").meta({
+    description: "Data folder; made when it is not there. One broker at a time.",
+  }),
+  http: z
+    .string()
+    .refine((text) => text === "off" || hostAndPort(text) !== undefined, {
+      error: "expected host:port or off",
+    })
+    .default("127.0.0.1:9883")
+    .meta({
+      description:
+        "Where `/healthz`, `/readyz` and `/metrics` are served; `off` serves them nowhere. The default gives way to a free port when it is taken.",
+    }),
+  listeners: z
+    .array(listener)
+    .min(1, { error: "expected at least one listener" })
+    .max(16)
+    .prefault([{ url: "mqtt://127.0.0.1:1883" }])
+    .meta({ description: "Where MQTT clients connect." }),
+  allowAnonymous: z.boolean().default(false).meta({
+    description:
+      "Lets listeners beyond loopback take clients without authentication. Without it they are refused.",
+  }),
+  streams: z.array(stream).max(64).default([]).meta({ description: "Named durable logs." }),
+  uplinks: z
+    .array(uplink)
+    .max(16)
+    .default([])
+    .meta({ description: "Where streams are forwarded to." }),
+  store: storeSchema.prefault({}).meta({ description: "What is on disk." }),
+  mqtt: mqttSchema.prefault({}).meta({ description: "Limits of MQTT clients and sessions." }),
+  log: z
+    .strictObject({
+      level: z
+        .enum(["debug", "info", "warn", "error"])
+        .default("info")
+        .meta({ description: "Least severe entries that are written to standard error." }),
+    })
+    .prefault({})
+    .meta({ description: "Logging." }),
+});
+
+/** The whole configuration, complete and checked. */
+export type Config = z.output<typeof configSchema>;
+/** One stream. */
+export type StreamConfig = Config["streams"][number];
+/** One uplink, by `driver`; `urls` has at least one. */
+export type UplinkConfig = Config["uplinks"][number];
+export type NatsUplinkConfig = Extract<UplinkConfig, { driver: "nats" }>;
+export type MqttUplinkConfig = Extract<UplinkConfig, { driver: "mqtt" }>;
+/** One lane of an uplink. */
+export type LaneConfig = UplinkConfig["lanes"][number];
+/** Limits of what is on disk. */
+export type StoreConfig = Config["store"];
+/** Limits of clients and sessions. */
+export type MqttConfig = Config["mqtt"];
+
+/** The JSON Schema (2020-12) of what may be written in the file. */
+export function configJsonSchema(): JsonSchema {
+  return z.toJSONSchema(configSchema, { io: "input" }) as JsonSchema;
+}
+
+/** The parts of JSON Schema that occur in ours. */
+export interface JsonSchema {
+  readonly description?: string;
+  readonly type?: string | readonly string[];
+  readonly default?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly maxItems?: number;
+  readonly writeOnly?: boolean;
+  readonly required?: readonly string[];
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+  readonly oneOf?: readonly JsonSchema[];
+  readonly anyOf?: readonly JsonSchema[];
+}

@@ -1,0 +1,255 @@
+/**
+ * Metrics for Prometheus. The hot path counts in plain numbers; here they are read when somebody asks. Only flushes are observed as they
+ * happen, one call per commit.
+ */
+import { readdirSync } from "node:fs";
+import { performance } from "node:perf_hooks";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+/** Totals since the start; the broker's own object fits. */
+export interface CountersView {
+  /** Messages received from publishers, by QoS 0, 1, 2. */
+  readonly received: readonly [number, number, number];
+  /** Messages handed to subscribers' connections, by QoS 0, 1, 2. */
+  readonly delivered: readonly [number, number, number];
+  /** Messages dropped by a declared policy, by reason. */
+  readonly dropped: Readonly<Record<string, number>>;
+}
+
+export interface StreamView {
+  readonly name: string;
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+export interface LaneView {
+  readonly stream: string;
+  /** Records and bytes not yet acknowledged by the remote. */
+  readonly lagMessages: number;
+  readonly lagBytes: number;
+  /** Age of the oldest of them in seconds; 0: there is none. */
+  readonly oldestUnsentSeconds: number;
+  /** Totals since the start. */
+  readonly acknowledged: number;
+  readonly resent: number;
+  /** Found stored at the remote, though unacknowledged, when it was asked after a reconnect. */
+  readonly reconciled: number;
+}
+
+export interface UplinkView {
+  readonly name: string;
+  /** State of its state machine, such as `streaming`. */
+  readonly state: string;
+  readonly lanes: readonly LaneView[];
+}
+
+/** Where the metrics come from; asked once per scrape. */
+export interface MetricsSource {
+  counters(): CountersView;
+  connections(): number;
+  sessions(): { readonly online: number; readonly offline: number };
+  store(): { readonly liveBytes: number; readonly pendingBytes: number };
+  streams(): readonly StreamView[];
+  uplinks(): readonly UplinkView[];
+}
+
+export interface Metrics {
+  readonly contentType: string;
+  /** The metrics in the text format of Prometheus. */
+  text(): Promise<string>;
+  /** A commit took this long from seal to flushed. */
+  observeFlush(seconds: number): void;
+}
+
+const FLUSH_BUCKETS_SECONDS = [
+  0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10,
+];
+
+type Labels = Readonly<Record<string, string>>;
+type Sample = readonly [value: number, labels?: Labels];
+
+/** Makes metrics whose values are asked for when they are collected. */
+class Collected {
+  readonly registry = new Registry();
+
+  gauge(name: string, help: string, labelNames: string[], samples: () => Iterable<Sample>): void {
+    this.#add(Gauge, name, help, labelNames, samples);
+  }
+
+  /** `samples` gives totals. */
+  counter(name: string, help: string, labelNames: string[], samples: () => Iterable<Sample>): void {
+    this.#add(Counter, name, help, labelNames, samples);
+  }
+
+  #add(
+    Kind: typeof Gauge | typeof Counter,
+    name: string,
+    help: string,
+    labelNames: string[],
+    samples: () => Iterable<Sample>,
+  ): void {
+    const metric = new Kind({
+      name,
+      help,
+      labelNames,
+      registers: [this.registry],
+      collect: () => {
+        metric.reset();
+        for (const [value, labels] of samples()) metric.inc(labels ?? {}, value);
+      },
+    });
+  }
+}
+
+function addClients(collected: Collected, source: MetricsSource): void {
+  collected.gauge("rillmq_connections", "Network connections of clients.", [], () => [
+    [source.connections()],
+  ]);
+  collected.gauge("rillmq_sessions", "Sessions with and without a connection.", ["state"], () => {
+    const { online, offline } = source.sessions();
+    return [
+      [online, { state: "online" }],
+      [offline, { state: "offline" }],
+    ];
+  });
+  const byQos = (counts: readonly number[]): Sample[] =>
+    counts.map((count, qos) => [count, { qos: String(qos) }]);
+  collected.counter(
+    "rillmq_messages_received_total",
+    "Messages received from publishers, by their QoS.",
+    ["qos"],
+    () => byQos(source.counters().received),
+  );
+  collected.counter(
+    "rillmq_messages_delivered_total",
+    "Messages sent to subscribers, by the QoS they were sent with.",
+    ["qos"],
+    () => byQos(source.counters().delivered),
+  );
+  collected.counter(
+    "rillmq_messages_dropped_total",
+    "Messages dropped by a declared policy, by reason.",
+    ["reason"],
+    () => Object.entries(source.counters().dropped).map(([reason, count]) => [count, { reason }]),
+  );
+}
+
+function addStore(collected: Collected, source: MetricsSource): void {
+  collected.gauge("rillmq_store_live_bytes", "Bytes of everything durable.", [], () => [
+    [source.store().liveBytes],
+  ]);
+  collected.gauge("rillmq_store_pending_bytes", "Bytes that wait for the disk.", [], () => [
+    [source.store().pendingBytes],
+  ]);
+  collected.gauge("rillmq_stream_messages", "Messages in a stream.", ["stream"], () =>
+    source.streams().map(({ name, messages }) => [messages, { stream: name }]),
+  );
+  collected.gauge("rillmq_stream_bytes", "Bytes of a stream on disk.", ["stream"], () =>
+    source.streams().map(({ name, bytes }) => [bytes, { stream: name }]),
+  );
+}
+
+function addUplinks(collected: Collected, source: MetricsSource): void {
+  const byLane = (pick: (lane: LaneView) => number) => (): Sample[] =>
+    source
+      .uplinks()
+      .flatMap(({ name, lanes }) =>
+        lanes.map((lane): Sample => [pick(lane), { uplink: name, stream: lane.stream }]),
+      );
+  const labels = ["uplink", "stream"];
+  collected.gauge("rillmq_uplink_state", "1 for the state it is in.", ["uplink", "state"], () =>
+    source.uplinks().map(({ name, state }) => [1, { uplink: name, state }]),
+  );
+  collected.gauge(
+    "rillmq_uplink_lag_messages",
+    "Records the remote has not acknowledged.",
+    labels,
+    byLane((lane) => lane.lagMessages),
+  );
+  collected.gauge(
+    "rillmq_uplink_lag_bytes",
+    "Bytes of records the remote has not acknowledged.",
+    labels,
+    byLane((lane) => lane.lagBytes),
+  );
+  collected.gauge(
+    "rillmq_uplink_oldest_unsent_seconds",
+    "Age of the oldest record the remote has not acknowledged.",
+    labels,
+    byLane((lane) => lane.oldestUnsentSeconds),
+  );
+  collected.counter(
+    "rillmq_uplink_acknowledged_total",
+    "Records the remote acknowledged.",
+    labels,
+    byLane((lane) => lane.acknowledged),
+  );
+  collected.counter(
+    "rillmq_uplink_resent_total",
+    "Records sent again after a reconnect.",
+    labels,
+    byLane((lane) => lane.resent),
+  );
+  collected.counter(
+    "rillmq_uplink_reconciled_total",
+    "Records found at the remote that it had not acknowledged.",
+    labels,
+    byLane((lane) => lane.reconciled),
+  );
+}
+
+function openFiles(): number {
+  try {
+    return readdirSync("/proc/self/fd").length;
+  } catch {
+    return 0;
+  }
+}
+
+/** The customary metrics of a process, without the timers and observers of prom-client's own. */
+function addProcess(collected: Collected): void {
+  const started = Date.now() / 1_000 - process.uptime();
+  const { version } = process;
+  collected.gauge("nodejs_version_info", "Node.js version.", ["version"], () => [[1, { version }]]);
+  collected.gauge("process_start_time_seconds", "Start of the process, Unix time.", [], () => [
+    [started],
+  ]);
+  const cpu = process.cpuUsage.bind(process);
+  collected.counter("process_cpu_seconds_total", "Processor time.", [], () => [
+    [(cpu().user + cpu().system) / 1e6],
+  ]);
+  collected.counter("process_cpu_user_seconds_total", "Of it, in user mode.", [], () => [
+    [cpu().user / 1e6],
+  ]);
+  collected.gauge("process_resident_memory_bytes", "Resident memory.", [], () => [
+    [process.memoryUsage.rss()],
+  ]);
+  collected.gauge("nodejs_heap_used_bytes", "Used part of the JavaScript heap.", [], () => [
+    [process.memoryUsage().heapUsed],
+  ]);
+  collected.gauge("process_open_fds", "Open file descriptors.", [], () => [[openFiles()]]);
+  collected.counter("nodejs_eventloop_active_seconds_total", "Time the loop worked.", [], () => [
+    [performance.eventLoopUtilization().active / 1_000],
+  ]);
+}
+
+/** Metrics in a registry of their own. */
+export function createMetrics(source: MetricsSource): Metrics {
+  const collected = new Collected();
+  addClients(collected, source);
+  addStore(collected, source);
+  addUplinks(collected, source);
+  addProcess(collected);
+  const { registry } = collected;
+  const flush = new Histogram({
+    name: "rillmq_flush_seconds",
+    help: "How long commits took from seal to flushed.",
+    buckets: FLUSH_BUCKETS_SECONDS,
+    registers: [registry],
+  });
+  return {
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+    observeFlush: (seconds) => flush.observe(seconds),
+  };
+}

@@ -16,6 +16,8 @@ export class Topic {
   routeVersion = -1;
   /** Owned by SubscriptionTree. */
   route: unknown = undefined;
+  /** The stream that captures it, null for none; undefined: not looked up yet. Owned by Streams. */
+  capture: unknown = undefined;
 
   constructor(text: string, bytes: Uint8Array = utf8.encode(text)) {
     this.text = text;

@@ -1,0 +1,83 @@
+/**
+ * What was sent to a client and is not yet settled, by packet identifier, in the order of sending.
+ *
+ *     staged ----(its record is flushed)---> published ----PUBREC----> released ----PUBCOMP----> (gone)
+ *       QoS 2 of durable sessions only           |                      QoS 2 only
+ *                                                `--PUBACK, PUBREC >= 0x80--> (gone)
+ */
+import type { Message } from "./message.ts";
+import { type CommitNumber, NO_COMMIT } from "./store.ts";
+import type { Owed } from "./owed.ts";
+
+export interface InflightEntry {
+  readonly packetId: number;
+  readonly owed: Owed;
+  state: "staged" | "published" | "released";
+  /** The flush that the present state waits for before its packet may be sent. */
+  commit: CommitNumber;
+  /** Sent on the present connection, so it counts against the client's Receive Maximum. */
+  isOutstanding: boolean;
+  /** Sent on some connection before: the next sending carries DUP [MQTT-3.3.1-1]. */
+  wasSent: boolean;
+  /** Kept for messages that no log holds (replayed retained messages). */
+  readonly message: Message | undefined;
+}
+
+const PACKET_IDS = 65_535;
+
+export class Inflight {
+  readonly #entries = new Map<number, InflightEntry>();
+  /** Packet identifiers that an earlier run gave out and that are not entered yet. */
+  readonly #reserved = new Set<number>();
+  #lastPacketId = 0;
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(packetId: number): InflightEntry | undefined {
+    return this.#entries.get(packetId);
+  }
+
+  /** In the order of sending. */
+  entries(): IterableIterator<InflightEntry> {
+    return this.#entries.values();
+  }
+
+  reserve(packetId: number): void {
+    this.#reserved.add(packetId);
+  }
+
+  /** A packet identifier that is not in use [MQTT-2.2.1-3]; 0 when all are. */
+  allocate(): number {
+    if (this.#entries.size + this.#reserved.size >= PACKET_IDS) return 0;
+    do {
+      this.#lastPacketId = (this.#lastPacketId % PACKET_IDS) + 1;
+    } while (this.#entries.has(this.#lastPacketId) || this.#reserved.has(this.#lastPacketId));
+    return this.#lastPacketId;
+  }
+
+  add(
+    packetId: number,
+    owed: Owed,
+    state: InflightEntry["state"],
+    message: Message | undefined,
+  ): InflightEntry {
+    const entry: InflightEntry = {
+      packetId,
+      owed,
+      state,
+      commit: NO_COMMIT,
+      isOutstanding: false,
+      wasSent: false,
+      message,
+    };
+    this.#reserved.delete(packetId);
+    this.#entries.set(packetId, entry);
+    return entry;
+  }
+
+  remove(packetId: number): void {
+    this.#entries.delete(packetId);
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * A message as a small record of its own (retained messages, wills): version, length of the head, a JSON head,
+ * the payload. Not for logs: those are packed by the store.
+ */
+import type { Instant } from "../lib/clock.ts";
+import type { Message, MessageProperties, QoS } from "./message.ts";
+import type { TopicTable } from "./topic.ts";
+
+const VERSION = 1;
+const utf8 = new TextEncoder();
+const text = new TextDecoder();
+
+interface Head {
+  topic: string;
+  qos: QoS;
+  retain: boolean;
+  publisherId: string;
+  receivedAt: number;
+  expiresAt?: number;
+  properties?: Omit<MessageProperties, "correlationData"> & { correlationData?: string };
+}
+
+export function encodeMessageRecord(message: Message): Uint8Array {
+  const { properties } = message;
+  const head: Head = {
+    topic: message.topic.text,
+    qos: message.qos,
+    retain: message.retain,
+    publisherId: message.publisherId,
+    receivedAt: message.receivedAt,
+  };
+  if (message.expiresAt !== undefined) head.expiresAt = message.expiresAt;
+  if (properties !== undefined) {
+    const { correlationData, ...rest } = properties;
+    head.properties = rest;
+    if (correlationData !== undefined) {
+      head.properties.correlationData = Buffer.from(correlationData).toString("base64");
+    }
+  }
+  const headBytes = utf8.encode(JSON.stringify(head));
+  const payloadBytes = message.payloadEnd - message.payloadStart;
+  const record = new Uint8Array(5 + headBytes.length + payloadBytes);
+  record[0] = VERSION;
+  new DataView(record.buffer).setUint32(1, headBytes.length);
+  record.set(headBytes, 5);
+  record.set(message.bytes.subarray(message.payloadStart, message.payloadEnd), 5 + headBytes.length);
+  return record;
+}
+
+/** The message in a record, a view of it; undefined when the record is damaged. */
+export function decodeMessageRecord(record: Uint8Array, topics: TopicTable): Message | undefined {
+  if (record.length < 5 || record[0] !== VERSION) return undefined;
+  const headBytes = new DataView(record.buffer, record.byteOffset).getUint32(1);
+  if (headBytes > record.length - 5) return undefined;
+  let head: Head;
+  try {
+    head = JSON.parse(text.decode(record.subarray(5, 5 + headBytes)));
+  } catch {
+    return undefined;
+  }
+  return {
+    topic: topics.of(head.topic),
+    qos: head.qos,
+    retain: head.retain,
+    bytes: record,
+    payloadStart: 5 + headBytes,
+    payloadEnd: record.length,
+    properties: propertiesOf(head),
+    publisherId: head.publisherId,
+    receivedAt: head.receivedAt as Instant,
+    expiresAt: head.expiresAt as Instant | undefined,
+  };
+}
+
+function propertiesOf(head: Head): MessageProperties | undefined {
+  if (head.properties === undefined) return undefined;
+  const { correlationData, ...rest } = head.properties;
+  if (correlationData === undefined) return rest;
+  return { ...rest, correlationData: Buffer.from(correlationData, "base64") };
+}

@@ -1,0 +1,438 @@
+/**
+ * Delivery with QoS 1 and 2 to one session: the window of what is in flight, and behind it what waits. `pump` moves
+ * messages from the backlogs to the client while its Receive Maximum, our own limit and the write budget allow.
+ *
+ * Order: what is resent after a reconnect goes first [MQTT-4.4.0-1, 4.6.0-1], then live messages in the order in
+ * which they were published, retained messages in between as there is room.
+ */
+import { RingBuffer } from "../lib/ring-buffer.ts";
+import { Inflight, type InflightEntry } from "./inflight.ts";
+import { LogBacklog } from "./log-backlog.ts";
+import { MemoryBacklog } from "./memory-backlog.ts";
+import type { Message, QoS } from "./message.ts";
+import { type Owed, owedOf } from "./owed.ts";
+import type { RetainedReplay } from "./retained-replay.ts";
+import { sentKey } from "./session-records.ts";
+import { type CommitNumber, type LogRecord, NO_COMMIT, type Ordinal, type Store } from "./store.ts";
+import type { Subscriber } from "./subscriber.ts";
+
+/** What is kept about a QoS 2 delivery under way; `done` until its references record goes. */
+export const SENT = { published: 1, released: 2, done: 3 } as const;
+
+export interface OutboundLimits {
+  /** Our own limit of unacknowledged messages per session, 1..65535. */
+  readonly inflightMax: number;
+  /** Bytes that a session without expiry may have waiting in memory. */
+  readonly memoryBacklogBytesMax: number;
+}
+
+/** Messages that were owed and could not be delivered, by reason: for the counters. */
+export type DropReason = "expired" | "lost";
+
+export interface OutboundEvents {
+  now(): number;
+  onDelivered(qos: QoS): void;
+  onDropped(reason: DropReason): void;
+}
+
+export class Outbound {
+  readonly #store: Store;
+  readonly #sessionNumber: number;
+  readonly #limits: OutboundLimits;
+  readonly #events: OutboundEvents;
+  readonly #inflight = new Inflight();
+  readonly #memory: MemoryBacklog;
+  /** Undefined for sessions that end with their connection. */
+  readonly #log: LogBacklog | undefined;
+  readonly #replays = new RingBuffer<RetainedReplay>();
+  /** In flight before this connection and to be sent again, in order. */
+  readonly #resend = new RingBuffer<InflightEntry>();
+  /** Staged and not sent, because their records are not flushed yet, in order of commits. */
+  readonly #staged = new RingBuffer<InflightEntry>();
+  /** QoS 2 deliveries under way when the last run ended, by ordinal. */
+  readonly #recovered = new Map<Ordinal, { packetId: number; state: number }>();
+  #outstanding = 0;
+  #subscriber: Subscriber | undefined;
+
+  constructor(
+    store: Store,
+    sessionNumber: number,
+    isDurable: boolean,
+    limits: OutboundLimits,
+    events: OutboundEvents,
+  ) {
+    this.#store = store;
+    this.#sessionNumber = sessionNumber;
+    this.#limits = limits;
+    this.#events = events;
+    this.#memory = new MemoryBacklog(limits.memoryBacklogBytesMax);
+    this.#log = isDurable ? new LogBacklog(store, sessionNumber) : undefined;
+  }
+
+  /** Messages in flight. */
+  get inflightSize(): number {
+    return this.#inflight.size;
+  }
+
+  /** Messages that wait behind the window. */
+  get backlogSize(): number {
+    return this.#memory.size + (this.#log?.size ?? 0);
+  }
+
+  get oldestOrdinal(): Ordinal | undefined {
+    return this.#log?.oldestOrdinal;
+  }
+
+  /** After a restart, before `attach`: what is on disk for this session. */
+  recover(
+    references: number,
+    firstOrdinal: Ordinal,
+    sent: Iterable<[Ordinal, { packetId: number; state: number }]>,
+  ): void {
+    this.#log?.recover(references, firstOrdinal);
+    for (const [ordinal, delivery] of sent) {
+      this.#recovered.set(ordinal, delivery);
+      if (delivery.state !== SENT.done) this.#inflight.reserve(delivery.packetId);
+    }
+  }
+
+  attach(subscriber: Subscriber): void {
+    this.#subscriber = subscriber;
+    this.#outstanding = 0;
+    this.#resend.clear();
+    this.#staged.clear();
+    for (const entry of this.#inflight.entries()) {
+      entry.isOutstanding = false;
+      this.#resend.push(entry);
+    }
+    this.pump();
+  }
+
+  detach(): void {
+    this.#subscriber = undefined;
+  }
+
+  /** A retained replay to be sent as there is room. */
+  replay(replay: RetainedReplay): void {
+    this.#replays.push(replay);
+    this.pump();
+  }
+
+  /**
+   * Delivers a message to a session that ends with its connection; QoS 1 and 2. False: its backlog is full.
+   * Hot path: per message and subscriber.
+   */
+  offer(
+    message: Message,
+    qos: QoS,
+    retain: boolean,
+    subscriptionIds: readonly number[] | undefined,
+  ): boolean {
+    const owed = owedOf(qos, retain, subscriptionIds);
+    const subscriber = this.#subscriber;
+    if (subscriber !== undefined && this.#memory.size === 0 && this.#hasWindow(subscriber)) {
+      this.#send(subscriber, owed, message, undefined);
+      return true;
+    }
+    return this.#memory.offer(owed, message);
+  }
+
+  /** A message of the open group is owed to this durable session; QoS 1 and 2. */
+  stage(
+    record: LogRecord,
+    qos: QoS,
+    retain: boolean,
+    subscriptionIds: readonly number[] | undefined,
+  ): void {
+    this.#log?.stage(owedOf(qos, retain, subscriptionIds, record));
+  }
+
+  /**
+   * The open group is being sealed: references go with it, and for QoS 2 messages that can be sent as soon as it is
+   * flushed their packet identifiers too, which saves them a flush of their own.
+   */
+  seal(commit: CommitNumber): void {
+    const log = this.#log;
+    if (log === undefined) return;
+    const canAssign = this.#subscriber !== undefined && log.isEmpty && this.#resend.size === 0;
+    const staged = log.seal();
+    if (!canAssign) return;
+    let room = this.#limits.inflightMax - this.#inflight.size;
+    for (const owed of staged) {
+      if (room-- <= 0) return;
+      if (owed.qos !== 2) continue;
+      const packetId = this.#inflight.allocate();
+      if (packetId === 0) return;
+      owed.packetId = packetId;
+      this.#inflight.add(packetId, owed, "staged", undefined).commit = commit;
+      this.#putSent(owed.ordinal, SENT.published, packetId);
+    }
+  }
+
+  /** What `seal` sealed is on disk; its records are still in memory. */
+  flushed(): void {
+    this.#log?.flushed(this.#subscriber !== undefined);
+    this.pump();
+    this.#log?.forgetRecords();
+  }
+
+  /** PUBACK. False when no QoS 1 message with this packet identifier is in flight. */
+  acknowledge(packetId: number): boolean {
+    const entry = this.#inflight.get(packetId);
+    if (entry === undefined || entry.owed.qos !== 1) return false;
+    this.#settle(entry);
+    return true;
+  }
+
+  /** PUBREC. False when no QoS 2 message with this packet identifier is in flight [MQTT 5.0 section 4.3.3]. */
+  received(packetId: number, isRefused: boolean): boolean {
+    const entry = this.#inflight.get(packetId);
+    if (entry === undefined || entry.owed.qos !== 2 || entry.state === "staged") return false;
+    if (isRefused) {
+      this.#settleSent(entry);
+      return true;
+    }
+    if (entry.state === "published") {
+      entry.state = "released";
+      entry.commit = NO_COMMIT;
+      if (entry.owed.chunk !== undefined) {
+        entry.commit = this.#store.openCommit;
+        this.#putSent(entry.owed.ordinal, SENT.released, packetId);
+      }
+    }
+    this.#subscriber?.release(packetId, entry.commit);
+    return true;
+  }
+
+  /** PUBCOMP. False when nothing with this packet identifier was released. */
+  completed(packetId: number): boolean {
+    const entry = this.#inflight.get(packetId);
+    if (entry === undefined || entry.state !== "released") return false;
+    this.#settleSent(entry);
+    return true;
+  }
+
+  /** Sends what may be sent now. Called when there is something new, room in the window or in the output. */
+  pump(): void {
+    const subscriber = this.#subscriber;
+    if (subscriber === undefined) return;
+    this.#pumpResend(subscriber);
+    if (this.#resend.size > 0) return;
+    this.#pumpStaged(subscriber);
+    this.#pumpMemory(subscriber);
+    this.#pumpLog(subscriber);
+    this.#pumpReplays(subscriber);
+  }
+
+  #hasWindow(subscriber: Subscriber): boolean {
+    return (
+      this.#outstanding < subscriber.receiveMaximum &&
+      this.#inflight.size < this.#limits.inflightMax &&
+      subscriber.hasRoom
+    );
+  }
+
+  #pumpResend(subscriber: Subscriber): void {
+    for (let entry = this.#resend.peek(); entry !== undefined; entry = this.#resend.peek()) {
+      if (this.#outstanding >= subscriber.receiveMaximum || !subscriber.hasRoom) return;
+      this.#resend.shift();
+      if (this.#inflight.get(entry.packetId) !== entry) continue;
+      if (entry.state === "released") {
+        this.#markOutstanding(entry);
+        subscriber.release(entry.packetId, entry.commit);
+      } else if (entry.state === "staged") {
+        this.#staged.push(entry);
+      } else {
+        this.#deliverEntry(subscriber, entry);
+      }
+    }
+  }
+
+  #pumpStaged(subscriber: Subscriber): void {
+    for (let entry = this.#staged.peek(); entry !== undefined; entry = this.#staged.peek()) {
+      if (entry.commit > this.#store.flushedCommit) return;
+      if (this.#outstanding >= subscriber.receiveMaximum || !subscriber.hasRoom) return;
+      this.#staged.shift();
+      if (this.#inflight.get(entry.packetId) !== entry || entry.state !== "staged") continue;
+      entry.state = "published";
+      this.#deliverEntry(subscriber, entry);
+    }
+  }
+
+  #pumpMemory(subscriber: Subscriber): void {
+    while (this.#hasWindow(subscriber)) {
+      const pending = this.#memory.peek();
+      if (pending === undefined) return;
+      this.#memory.take();
+      this.#send(subscriber, pending.owed, pending.message, undefined);
+    }
+  }
+
+  #pumpLog(subscriber: Subscriber): void {
+    const log = this.#log;
+    if (log === undefined) return;
+    for (;;) {
+      const owed = log.peek();
+      if (owed === undefined) return;
+      if (owed.packetId !== 0) {
+        // Its packet identifier went to disk with it (see seal).
+        const entry = this.#inflight.get(owed.packetId);
+        log.take();
+        if (entry !== undefined) this.#staged.push(entry);
+        this.#pumpStaged(subscriber);
+        continue;
+      }
+      if (!this.#hasWindow(subscriber)) return;
+      if (!this.#sendOwed(subscriber, log, owed)) return;
+    }
+  }
+
+  /** False when no packet identifier is free. */
+  #sendOwed(subscriber: Subscriber, log: LogBacklog, owed: Owed): boolean {
+    const recovered = owed.qos === 2 ? this.#recovered.get(owed.ordinal) : undefined;
+    if (recovered !== undefined) {
+      log.take();
+      this.#recovered.delete(owed.ordinal);
+      this.#resume(subscriber, log, owed, recovered);
+      return true;
+    }
+    const record = log.recordOf(owed);
+    if (record === undefined || isExpired(record, this.#events.now())) {
+      log.take();
+      this.#events.onDropped(record === undefined ? "lost" : "expired");
+      log.settle(owed);
+      return true;
+    }
+    if (owed.qos !== 2) {
+      log.take();
+      this.#send(subscriber, owed, record, undefined);
+      return true;
+    }
+    const packetId = this.#inflight.allocate();
+    if (packetId === 0) return false;
+    log.take();
+    const entry = this.#inflight.add(packetId, owed, "staged", undefined);
+    this.#putSent(owed.ordinal, SENT.published, packetId);
+    entry.commit = this.#store.openCommit;
+    this.#staged.push(entry);
+    return true;
+  }
+
+  /** A QoS 2 delivery that was under way when the last run ended goes on where it was. */
+  #resume(
+    subscriber: Subscriber,
+    log: LogBacklog,
+    owed: Owed,
+    recovered: { packetId: number; state: number },
+  ): void {
+    if (recovered.state === SENT.done) {
+      log.settle(owed);
+      return;
+    }
+    const isReleased = recovered.state === SENT.released;
+    const state = isReleased ? "released" : "published";
+    const entry = this.#inflight.add(recovered.packetId, owed, state, undefined);
+    entry.wasSent = true;
+    if (isReleased) {
+      this.#markOutstanding(entry);
+      subscriber.release(entry.packetId, NO_COMMIT);
+    } else {
+      this.#deliverEntry(subscriber, entry);
+    }
+  }
+
+  #pumpReplays(subscriber: Subscriber): void {
+    for (let replay = this.#replays.peek(); replay !== undefined; replay = this.#replays.peek()) {
+      while (this.#hasWindow(subscriber)) {
+        const message = replay.next();
+        if (message === undefined) break;
+        this.#replayOne(subscriber, replay, message);
+      }
+      if (!replay.isAtEnd) return;
+      this.#replays.shift();
+      replay.checkDone();
+    }
+  }
+
+  #replayOne(subscriber: Subscriber, replay: RetainedReplay, message: Message): void {
+    if (isExpired(message, this.#events.now())) return;
+    const qos = message.qos < replay.qos ? message.qos : replay.qos;
+    if (qos === 0) {
+      this.#events.onDelivered(0);
+      subscriber.deliver(message, 0, 0, false, true, replay.subscriptionIds);
+      return;
+    }
+    replay.onSent();
+    const owed = owedOf(qos, true, replay.subscriptionIds, undefined, () => replay.onSettled());
+    this.#send(subscriber, owed, message, this.#log === undefined ? undefined : message);
+  }
+
+  /** Enters the message into the window and sends it. */
+  #send(
+    subscriber: Subscriber,
+    owed: Owed,
+    message: Message,
+    keep: Message | undefined,
+  ): void {
+    const packetId = this.#inflight.allocate();
+    if (packetId === 0) return;
+    const entry = this.#inflight.add(packetId, owed, "published", keep);
+    this.#markOutstanding(entry);
+    entry.wasSent = true;
+    this.#events.onDelivered(owed.qos);
+    subscriber.deliver(message, owed.qos, packetId, false, owed.retain, owed.subscriptionIds);
+  }
+
+  /** Sends or sends again what is in the window already. */
+  #deliverEntry(subscriber: Subscriber, entry: InflightEntry): void {
+    const { owed } = entry;
+    const message = entry.message ?? this.#log?.recordOf(owed);
+    if (message === undefined) {
+      this.#events.onDropped("lost");
+      this.#settle(entry);
+      return;
+    }
+    this.#markOutstanding(entry);
+    const isDuplicate = entry.wasSent;
+    entry.wasSent = true;
+    this.#events.onDelivered(owed.qos);
+    subscriber.deliver(
+      message,
+      owed.qos,
+      entry.packetId,
+      isDuplicate,
+      owed.retain,
+      owed.subscriptionIds,
+    );
+  }
+
+  #markOutstanding(entry: InflightEntry): void {
+    if (entry.isOutstanding) return;
+    entry.isOutstanding = true;
+    this.#outstanding++;
+  }
+
+  /** A QoS 2 delivery is over: what says so stays until its references record goes. */
+  #settleSent(entry: InflightEntry): void {
+    const { owed } = entry;
+    if (owed.chunk !== undefined && owed.chunk.unsettled > 1) {
+      this.#putSent(owed.ordinal, SENT.done, entry.packetId);
+    }
+    this.#settle(entry);
+  }
+
+  #settle(entry: InflightEntry): void {
+    this.#inflight.remove(entry.packetId);
+    if (entry.isOutstanding) this.#outstanding--;
+    this.#log?.settle(entry.owed);
+    entry.owed.onSettled?.();
+  }
+
+  #putSent(ordinal: Ordinal, state: number, packetId: number): void {
+    const value = Uint8Array.of(state, packetId >>> 8, packetId & 0xff);
+    this.#store.put("meta", sentKey(this.#sessionNumber, ordinal), value);
+  }
+}
+
+const isExpired = (message: Message, now: number): boolean =>
+  message.expiresAt !== undefined && message.expiresAt <= now;

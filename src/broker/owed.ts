@@ -1,0 +1,67 @@
+import type { Message, QoS } from "./message.ts";
+import type { Reference } from "./session-records.ts";
+import type { LogId, LogRecord, Ordinal, Sequence } from "./store.ts";
+
+/** References of one commit that a session has not settled yet; one small record on disk. */
+export interface ReferenceChunk {
+  readonly firstOrdinal: Ordinal;
+  readonly owed: readonly Owed[];
+  /** The first that was not handed to the client yet. */
+  nextIndex: number;
+  unsettled: number;
+}
+
+/** A message owed to a session, until the client acknowledges it. */
+export interface Owed {
+  readonly qos: QoS;
+  readonly retain: boolean;
+  readonly subscriptionIds: readonly number[] | undefined;
+  /** Where it is; 0 until its commit is sealed. Unused when no log holds it. */
+  log: LogId;
+  sequence: Sequence;
+  ordinal: Ordinal;
+  /** Its record while the commit's bytes are in memory. */
+  record: LogRecord | undefined;
+  /** Undefined when no log holds it. */
+  chunk: ReferenceChunk | undefined;
+  /** A packet identifier is assigned already (see Outbound.seal); 0: none. */
+  packetId: number;
+  /** To be told when it is settled; for messages that no log holds. */
+  readonly onSettled: (() => void) | undefined;
+}
+
+export function owedOf(
+  qos: QoS,
+  retain: boolean,
+  subscriptionIds: readonly number[] | undefined,
+  record?: LogRecord,
+  onSettled?: () => void,
+): Owed {
+  return {
+    qos,
+    retain,
+    subscriptionIds,
+    log: 0 as LogId,
+    sequence: 0 as Sequence,
+    ordinal: 0 as Ordinal,
+    record,
+    chunk: undefined,
+    packetId: 0,
+    onSettled,
+  };
+}
+
+export function owedByReference(reference: Reference): Owed {
+  const { qos, retain, subscriptionIds, log, sequence, ordinal } = reference;
+  const owed = owedOf(qos, retain, subscriptionIds);
+  owed.log = log;
+  owed.sequence = sequence;
+  owed.ordinal = ordinal;
+  return owed;
+}
+
+/** What a backlog hands out next: a message that is valid during the call, and what settles it. */
+export interface Pending {
+  readonly owed: Owed;
+  readonly message: Message;
+}

@@ -1,0 +1,186 @@
+/**
+ * The retained messages: the last one of each topic, in memory by topic level and in the table `retained`. Messages
+ * with QoS 1 and 2 are staged at once with their publisher's acknowledgement; QoS 0 ones are written lazily, the last of
+ * each topic with the next group [MQTT 5.0 section 3.3.1.3].
+ */
+import type { Instant } from "../lib/clock.ts";
+import { copyMessage, type Message } from "./message.ts";
+import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
+import type { Store } from "./store.ts";
+import type { Topic, TopicTable } from "./topic.ts";
+
+export interface RetainedLimits {
+  readonly messagesMax: number;
+  /** Payloads and topics, in bytes. */
+  readonly bytesMax: number;
+}
+
+class Node {
+  children: Map<string, Node> | undefined;
+  message: Message | undefined;
+}
+
+export class RetainedMessages {
+  readonly #store: Store;
+  readonly #limits: RetainedLimits;
+  readonly #root = new Node();
+  readonly #dirty = new Set<Topic>();
+  #size = 0;
+  #bytes = 0;
+
+  constructor(store: Store, limits: RetainedLimits) {
+    this.#store = store;
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Topics whose last message is not staged yet. */
+  get dirtySize(): number {
+    return this.#dirty.size;
+  }
+
+  /** Reads what is on disk; returns how many records were damaged and left out. */
+  recover(topics: TopicTable): number {
+    let damaged = 0;
+    for (const [, value] of this.#store.scan("retained", new Uint8Array(0))) {
+      const message = decodeMessageRecord(value, topics);
+      if (message === undefined) damaged++;
+      else this.#set(message);
+    }
+    return damaged;
+  }
+
+  /** True when there is room for the message (or it deletes one). */
+  hasRoom(message: Message): boolean {
+    if (message.payloadStart === message.payloadEnd) return true;
+    const old = this.get(message.topic);
+    const count = this.#size + (old === undefined ? 1 : 0);
+    const bytes = this.#bytes + costOf(message) - (old === undefined ? 0 : costOf(old));
+    return count <= this.#limits.messagesMax && bytes <= this.#limits.bytesMax;
+  }
+
+  /** Keeps the message, or deletes what was kept when its payload is empty [MQTT-3.3.1-6]. Copies. */
+  keep(message: Message): void {
+    const { topic } = message;
+    if (message.payloadStart === message.payloadEnd) {
+      if (!this.#delete(topic)) return;
+    } else {
+      this.#set(copyMessage(message));
+    }
+    if (message.qos === 0) this.#dirty.add(topic);
+    else this.#stage(topic);
+  }
+
+  /** Stages what is waiting to be written. */
+  stageDirty(): void {
+    for (const topic of this.#dirty) this.#stage(topic);
+    this.#dirty.clear();
+  }
+
+  get(topic: Topic): Message | undefined {
+    let node: Node | undefined = this.#root;
+    for (const level of topic.text.split("/")) {
+      node = node.children?.get(level);
+      if (node === undefined) return undefined;
+    }
+    return node.message;
+  }
+
+  /** The topics whose retained message matches a filter and has not expired. */
+  match(topicFilter: string, now: Instant): Topic[] {
+    const found: Topic[] = [];
+    const collect = (node: Node): void => {
+      const { message } = node;
+      if (message === undefined) return;
+      if (message.expiresAt === undefined || message.expiresAt > now) found.push(message.topic);
+    };
+    const levels = topicFilter.split("/");
+    let nodes: Node[] = [this.#root];
+    for (const [depth, level] of levels.entries()) {
+      if (level === "#") {
+        for (const node of nodes) visitBelow(node, depth === 0, collect);
+        return found;
+      }
+      nodes = nodes.flatMap((node) => childrenOf(node, level, depth === 0));
+    }
+    for (const node of nodes) collect(node);
+    return found;
+  }
+
+  #stage(topic: Topic): void {
+    this.#dirty.delete(topic);
+    const message = this.get(topic);
+    if (message === undefined) this.#store.remove("retained", topic.bytes);
+    else this.#store.put("retained", topic.bytes, encodeMessageRecord(message));
+  }
+
+  #set(message: Message): void {
+    let node = this.#root;
+    for (const level of message.topic.text.split("/")) {
+      node.children ??= new Map();
+      let child = node.children.get(level);
+      if (child === undefined) {
+        child = new Node();
+        node.children.set(level, child);
+      }
+      node = child;
+    }
+    if (node.message === undefined) this.#size++;
+    else this.#bytes -= costOf(node.message);
+    this.#bytes += costOf(message);
+    node.message = message;
+  }
+
+  #delete(topic: Topic): boolean {
+    const levels = topic.text.split("/");
+    const path: Node[] = [this.#root];
+    for (const level of levels) {
+      const child = path[path.length - 1]?.children?.get(level);
+      if (child === undefined) return false;
+      path.push(child);
+    }
+    const leaf = path[path.length - 1];
+    if (leaf?.message === undefined) return false;
+    this.#size--;
+    this.#bytes -= costOf(leaf.message);
+    leaf.message = undefined;
+    for (let i = path.length - 1; i > 0; i--) {
+      const node = path[i];
+      const children = path[i - 1]?.children;
+      if (node?.message !== undefined || (node?.children?.size ?? 0) > 0) break;
+      children?.delete(levels[i - 1] ?? "");
+    }
+    return true;
+  }
+}
+
+const costOf = (message: Message): number =>
+  message.payloadEnd - message.payloadStart + message.topic.bytes.length;
+
+const isHidden = (level: string, isFirst: boolean): boolean =>
+  isFirst && level.charCodeAt(0) === 0x24;
+
+function childrenOf(node: Node, level: string, isFirst: boolean): Node[] {
+  if (node.children === undefined) return [];
+  if (level !== "+") {
+    const child = node.children.get(level);
+    return child === undefined ? [] : [child];
+  }
+  const found: Node[] = [];
+  for (const [name, child] of node.children) if (!isHidden(name, isFirst)) found.push(child);
+  return found;
+}
+
+/** The node itself and all below it; iterative, because topics may be deep. */
+function visitBelow(start: Node, isFirst: boolean, visit: (node: Node) => void): void {
+  const stack: Node[] = [];
+  visit(start);
+  for (const [name, child] of start.children ?? []) if (!isHidden(name, isFirst)) stack.push(child);
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    visit(node);
+    if (node.children !== undefined) stack.push(...node.children.values());
+  }
+}

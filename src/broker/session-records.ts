@@ -1,0 +1,146 @@
+/**
+ * How sessions are kept in the table `meta`. Keys (numbers big endian):
+ *
+ *     10 clientId                        session: JSON, see SessionRecord
+ *     20 session:u32 ordinal:u64         references to messages owed, one record per session and commit
+ *     28 session:u32 ordinal:u64         QoS 2 delivery under way: state:u8 packetId:u16
+ *     30 session:u32 packetId:u16        QoS 2 message received, not yet released: one byte
+ *     40 clientId                        will: due:f64 delayMs:f64 message
+ *     60 name                            what the broker knows about itself
+ *
+ * A references record is: version, count, then per reference ordinal (difference), log, sequence, flags
+ * (bits 0..1 QoS, 2 retain, 3 has subscription identifiers), and with bit 3 their count and values; varints throughout.
+ */
+import { ByteWriter } from "../lib/byte-writer.ts";
+import { VarintReader, writeVarint } from "../lib/varint.ts";
+import type { QoS } from "./message.ts";
+import type { LogId, Ordinal, Sequence } from "./store.ts";
+
+const KEY_SESSION = 0x10;
+const KEY_REFERENCES = 0x20;
+const KEY_SENT = 0x28;
+const KEY_RECEIVED = 0x30;
+const KEY_WILL = 0x40;
+const KEY_BROKER = 0x60;
+const REFERENCES_VERSION = 1;
+
+const utf8 = new TextEncoder();
+const text = new TextDecoder();
+
+/** A message owed to a session: where it is, and how it is to be delivered. */
+export interface Reference {
+  readonly log: LogId;
+  readonly sequence: Sequence;
+  readonly ordinal: Ordinal;
+  readonly qos: QoS;
+  readonly retain: boolean;
+  readonly subscriptionIds: readonly number[] | undefined;
+}
+
+const textKey = (prefix: number, name: string): Uint8Array => {
+  const bytes = utf8.encode(name);
+  const key = new Uint8Array(bytes.length + 1);
+  key[0] = prefix;
+  key.set(bytes, 1);
+  return key;
+};
+
+const numberKey = (prefix: number, session: number, bytes: number): Uint8Array => {
+  const key = new Uint8Array(5 + bytes);
+  key[0] = prefix;
+  new DataView(key.buffer).setUint32(1, session);
+  return key;
+};
+
+const ordinalKey = (prefix: number, session: number, ordinal: number): Uint8Array => {
+  const key = numberKey(prefix, session, 8);
+  new DataView(key.buffer).setBigUint64(5, BigInt(ordinal));
+  return key;
+};
+
+/** The prefix of all sessions' keys. */
+export const SESSION_PREFIX = Uint8Array.of(KEY_SESSION);
+export const WILL_PREFIX = Uint8Array.of(KEY_WILL);
+export const sessionKey = (clientId: string): Uint8Array => textKey(KEY_SESSION, clientId);
+export const willKey = (clientId: string): Uint8Array => textKey(KEY_WILL, clientId);
+export const brokerKey = (name: string): Uint8Array => textKey(KEY_BROKER, name);
+/** The Client Identifier in a session's or a will's key. */
+export const clientIdOf = (key: Uint8Array): string => text.decode(key.subarray(1));
+
+export const referencesPrefix = (session: number): Uint8Array =>
+  numberKey(KEY_REFERENCES, session, 0);
+export const referencesKey = (session: number, firstOrdinal: number): Uint8Array =>
+  ordinalKey(KEY_REFERENCES, session, firstOrdinal);
+export const sentPrefix = (session: number): Uint8Array => numberKey(KEY_SENT, session, 0);
+export const sentKey = (session: number, ordinal: number): Uint8Array =>
+  ordinalKey(KEY_SENT, session, ordinal);
+/** The ordinal in a references key or a sent key. */
+export const ordinalOf = (key: Uint8Array): Ordinal =>
+  Number(new DataView(key.buffer, key.byteOffset, key.byteLength).getBigUint64(5)) as Ordinal;
+export const receivedPrefix = (session: number): Uint8Array => numberKey(KEY_RECEIVED, session, 0);
+export function receivedKey(session: number, packetId: number): Uint8Array {
+  const key = numberKey(KEY_RECEIVED, session, 2);
+  new DataView(key.buffer).setUint16(5, packetId);
+  return key;
+}
+export const packetIdOf = (key: Uint8Array): number =>
+  new DataView(key.buffer, key.byteOffset, key.byteLength).getUint16(5);
+
+/** The prefixes under which a session's number occurs, to sweep what a removed session left. */
+export const NUMBERED_PREFIXES = [KEY_REFERENCES, KEY_SENT, KEY_RECEIVED] as const;
+export const sessionNumberOf = (key: Uint8Array): number =>
+  new DataView(key.buffer, key.byteOffset, key.byteLength).getUint32(1);
+
+export function encodeReferences(references: readonly Reference[]): Uint8Array {
+  const writer = new ByteWriter();
+  writer.writeByte(REFERENCES_VERSION);
+  writeVarint(writer, references.length);
+  let ordinal = 0;
+  for (const reference of references) {
+    writeVarint(writer, reference.ordinal - ordinal);
+    ordinal = reference.ordinal;
+    writeVarint(writer, reference.log);
+    writeVarint(writer, reference.sequence);
+    const ids = reference.subscriptionIds;
+    writer.writeByte(
+      reference.qos | (reference.retain ? 4 : 0) | (ids === undefined ? 0 : 8),
+    );
+    if (ids === undefined) continue;
+    writeVarint(writer, ids.length);
+    for (const id of ids) writeVarint(writer, id);
+  }
+  return writer.bytes.slice(0, writer.end);
+}
+
+/** The references in a record; undefined when it is damaged. */
+export function decodeReferences(value: Uint8Array): Reference[] | undefined {
+  const reader = new VarintReader(value);
+  if (reader.readByte() !== REFERENCES_VERSION) return undefined;
+  const count = reader.readVarint();
+  const references: Reference[] = [];
+  let ordinal = 0;
+  for (let i = 0; i < count && !reader.isBroken; i++) {
+    ordinal += reader.readVarint();
+    const log = reader.readVarint() as LogId;
+    const sequence = reader.readVarint() as Sequence;
+    const flags = reader.readByte();
+    const qos = (flags & 3) as QoS;
+    const subscriptionIds = (flags & 8) === 0 ? undefined : readIds(reader);
+    const retain = (flags & 4) !== 0;
+    references.push({ log, sequence, ordinal: ordinal as Ordinal, qos, retain, subscriptionIds });
+  }
+  return reader.isBroken ? undefined : references;
+}
+
+function readIds(reader: VarintReader): number[] {
+  const ids: number[] = [];
+  const count = reader.readVarint();
+  for (let i = 0; i < count && !reader.isBroken; i++) ids.push(reader.readVarint());
+  return ids;
+}
+
+/** The number of references in a record without decoding them; 0 when it is damaged. */
+export function countReferences(value: Uint8Array): number {
+  const reader = new VarintReader(value, 1);
+  return reader.readVarint();
+}

@@ -1,3 +1,4 @@
+import { integer } from "./chance.ts";
 import type { DeviceKind } from "./device-kind.ts";
 
 const CODES = ["door-open", "over-pressure", "smoke", "vibration"] as const;
@@ -8,8 +9,8 @@ export const alarm: DeviceKind = {
   qos: 2,
   dropChance: 0,
   measure: (random) => ({
-    code: CODES[random.integer(0, CODES.length - 1)] ?? "smoke",
-    severity: random.integer(1, 5),
+    code: CODES[integer(random, 0, CODES.length - 1)] ?? "smoke",
+    severity: integer(random, 1, 5),
     isRaised: random.next() < 0.5,
   }),
 };

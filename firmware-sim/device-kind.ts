@@ -1,4 +1,4 @@
-import type { SeededRandom } from "./seeded-random.ts";
+import type { Random } from "../src/lib/random.ts";
 
 /** What makes one kind of simulated device differ from another. */
 export interface DeviceKind {
@@ -8,7 +8,7 @@ export interface DeviceKind {
   /** Chance per published message that the device's radio drops the connection; 0 for a reliable link. */
   readonly dropChance: number;
   /** The measured fields of one message. `device` and `seq` are added by the device. */
-  measure(random: SeededRandom, seq: number): Record<string, number | string | boolean>;
+  measure(random: Random, seq: number): Record<string, number | string | boolean>;
 }
 
 /** One decimal place, as cheap sensors report. */

@@ -1,7 +1,8 @@
 import { connect, type IConnackPacket, type MqttClient, type Packet } from "mqtt";
+import type { Random } from "../src/lib/random.ts";
+import { integer } from "./chance.ts";
 import type { DeviceKind } from "./device-kind.ts";
 import { Ledger } from "./ledger.ts";
-import type { SeededRandom } from "./seeded-random.ts";
 
 /** Longest time for which unused rate is saved up, so that an outage is not followed by a flood. */
 const SAVED_RATE_MS_MAX = 1_000;
@@ -24,7 +25,7 @@ export interface DeviceOptions {
   readonly ratePerSecond: number;
   /** Most messages published and not yet completed. */
   readonly outstandingMax: number;
-  readonly random: SeededRandom;
+  readonly random: Random;
 }
 
 interface Refused {
@@ -88,7 +89,7 @@ export class Device {
       protocolVersion,
       clean: false,
       ...(protocolVersion === 5 ? { properties: { sessionExpiryInterval: SESSION_EXPIRY_S } } : {}),
-      reconnectPeriod: random.integer(RECONNECT_MS_MIN, RECONNECT_MS_MAX),
+      reconnectPeriod: integer(random, RECONNECT_MS_MIN, RECONNECT_MS_MAX),
       reconnectOnConnackError: true,
       connectTimeout: 5_000,
       keepalive: 20,

@@ -1,3 +1,4 @@
+import { integer } from "./chance.ts";
 import { type DeviceKind, tenths } from "./device-kind.ts";
 
 /** A meter behind a bad radio link: QoS 1, loses its connection about once in a hundred messages. */
@@ -7,6 +8,6 @@ export const flakyRadio: DeviceKind = {
   dropChance: 0.01,
   measure: (random, seq) => ({
     meterKwh: tenths(1_000 + seq / 10),
-    rssiDbm: -random.integer(70, 118),
+    rssiDbm: -integer(random, 70, 118),
   }),
 };

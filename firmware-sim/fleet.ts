@@ -1,7 +1,8 @@
+import { SeededRandom } from "../src/lib/random.ts";
+import { fork } from "./chance.ts";
 import { Device } from "./device.ts";
 import type { LedgerView } from "./ledger.ts";
 import { type Profile, spread } from "./profile.ts";
-import { SeededRandom } from "./seeded-random.ts";
 
 const TICK_MS = 20;
 /** Connections are opened a few at a time, as devices that boot after a power cut would. */
@@ -56,7 +57,7 @@ function buildDevices(options: FleetOptions): Device[] {
       messages: shares[index] ?? 0,
       ratePerSecond: options.ratePerSecond,
       outstandingMax: options.outstandingMax,
-      random: random.fork(),
+      random: fork(random),
     });
   });
 }

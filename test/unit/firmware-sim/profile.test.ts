@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { fork, integer } from "../../../firmware-sim/chance.ts";
 import {
   DEFAULT_PROFILE,
   decodeProfile,
@@ -7,7 +8,7 @@ import {
   scaleProfile,
   spread,
 } from "../../../firmware-sim/profile.ts";
-import { SeededRandom } from "../../../firmware-sim/seeded-random.ts";
+import { SeededRandom } from "../../../src/lib/random.ts";
 
 const countsOf = (profile: Profile): string =>
   profile.map(({ kind, count }) => `${kind.kind}=${count}`).join(",");
@@ -39,18 +40,21 @@ test("a total is spread without losing or inventing a message", () => {
   assert.deepEqual(spread(2, 3), [1, 1, 0]);
 });
 
-test("the same seed gives the same numbers and another seed gives others", () => {
-  const draw = (seed: number): number[] => {
+test("the same seed gives every device the same numbers, and two devices different ones", () => {
+  const draw = (seed: number, fleet: number): number[][] => {
     const random = new SeededRandom(seed);
-    return Array.from({ length: 50 }, () => random.next());
+    return Array.from({ length: fleet }, () => {
+      const own = fork(random);
+      return Array.from({ length: 20 }, () => own.next());
+    });
   };
-  assert.deepEqual(draw(7), draw(7));
-  assert.notDeepEqual(draw(7), draw(8));
-  assert.ok(draw(7).every((value) => value >= 0 && value < 1));
+  assert.deepEqual(draw(7, 3), draw(7, 3));
+  const [one, other] = draw(7, 2);
+  assert.notDeepEqual(one, other);
 });
 
 test("an integer covers its whole range and nothing else", () => {
   const random = new SeededRandom(1);
-  const seen = new Set(Array.from({ length: 1_000 }, () => random.integer(3, 7)));
+  const seen = new Set(Array.from({ length: 1_000 }, () => integer(random, 3, 7)));
   assert.deepEqual([...seen].sort(), [3, 4, 5, 6, 7]);
 });

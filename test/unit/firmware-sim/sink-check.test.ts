@@ -109,7 +109,9 @@ describe("checkSink", () => {
     assert.equal(checkSink(ledgers, recordsOf([1, 2, 3, 2, 3, 4, 5])).orderViolations, 0);
     assert.equal(checkSink(ledgers, recordsOf([1, 4, 2, 3, 5])).orderViolations, 2);
   });
+});
 
+describe("checkSink over several devices", () => {
   test("the order of one device does not bind another", () => {
     const ledgers = [
       ledgerOf({ device: "a", published: 1 }),

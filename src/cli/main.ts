@@ -1,0 +1,61 @@
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { addConfigCommand } from "./config-command.ts";
+import { EXIT_CODES_HELP, ExitCode } from "./exit-code.ts";
+import { addPubCommand } from "./pub-command.ts";
+import { addServeCommand } from "./serve-command.ts";
+import { addStatusCommand } from "./status-command.ts";
+import { addSubCommand } from "./sub-command.ts";
+
+/** The version in the package's own file, which is some folders above both the source and what is built of it. */
+function packageVersion(): string {
+  let folder = import.meta.dirname;
+  while (folder !== dirname(folder)) {
+    folder = dirname(folder);
+    try {
+      const text = readFileSync(join(folder, "package.json"), "utf8");
+      return (JSON.parse(text) as { readonly version: string }).version;
+    } catch {
+      // Not in this folder: look above it.
+    }
+  }
+  return "unknown";
+}
+
+/** `--version` works after every command. */
+function setVersion(command: Command, version: string): void {
+  command.version(version, "-V, --version", "print the version");
+  for (const subcommand of command.commands) setVersion(subcommand, version);
+}
+
+const isUsageError = (error: CommanderError): boolean => error.exitCode !== 0;
+
+/**
+ * Runs one command. `argv` is what follows the program's name. Commands load what they need when they run, so that each starts fast.
+ * @returns the exit code; a bug is thrown
+ */
+export async function run(argv: readonly string[]): Promise<number> {
+  let exitCode: number = ExitCode.fine;
+  const program = new Command("rillmq")
+    .description("A small MQTT broker for the edge: an acknowledgement means on disk.")
+    .exitOverride()
+    .showHelpAfterError("(add --help for what there is)")
+    .addHelpText("afterAll", EXIT_CODES_HELP);
+  const done = (code: number): void => {
+    exitCode = code;
+  };
+  addServeCommand(program, done);
+  addPubCommand(program, done);
+  addSubCommand(program, done);
+  addStatusCommand(program, done);
+  addConfigCommand(program, done);
+  setVersion(program, packageVersion());
+  try {
+    await program.parseAsync(argv, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return isUsageError(error) ? ExitCode.usage : ExitCode.fine;
+  }
+  return exitCode;
+}

@@ -33,6 +33,8 @@ export interface OutboundEvents {
   now(): number;
   onDelivered(qos: QoS): void;
   onDropped(reason: DropReason): void;
+  /** It has something to send that waits for a flush of its own: pump it after the next one. */
+  onWaiting(outbound: Outbound): void;
 }
 
 export class Outbound {
@@ -250,7 +252,10 @@ export class Outbound {
 
   #pumpStaged(subscriber: Subscriber): void {
     for (let entry = this.#staged.peek(); entry !== undefined; entry = this.#staged.peek()) {
-      if (entry.commit > this.#store.flushedCommit) return;
+      if (entry.commit > this.#store.flushedCommit) {
+        this.#events.onWaiting(this);
+        return;
+      }
       if (this.#outstanding >= subscriber.receiveMaximum || !subscriber.hasRoom) return;
       this.#staged.shift();
       if (this.#inflight.get(entry.packetId) !== entry || entry.state !== "staged") continue;
@@ -315,6 +320,7 @@ export class Outbound {
     this.#putSent(owed.ordinal, SENT.published, packetId);
     entry.commit = this.#store.openCommit;
     this.#staged.push(entry);
+    this.#events.onWaiting(this);
     return true;
   }
 

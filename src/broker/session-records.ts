@@ -5,7 +5,7 @@
  *     20 session:u32 ordinal:u64         references to messages owed, one record per session and commit
  *     28 session:u32 ordinal:u64         QoS 2 delivery under way: state:u8 packetId:u16
  *     30 session:u32 packetId:u16        QoS 2 message received, not yet released: one byte
- *     40 clientId                        will: due:f64 delayMs:f64 message
+ *     40 clientId                        will: delayMs:f64 messageExpiryMs:f64 (-1: none) message
  *     60 name                            what the broker knows about itself
  *
  * A references record is: version, count, then per reference ordinal (difference), log, sequence, flags

@@ -1,0 +1,395 @@
+/**
+ * The broker: routes what is published, stages what must be durable, and when the store says that a commit is on disk
+ * hands on what waited for it. Sans-IO: time comes from the clock, deadlines go out through `deadlines`, the rim calls
+ * `endTurn` once per turn of the event loop.
+ *
+ * Who gets a message when:
+ * - QoS 0 deliveries, and QoS 1 deliveries to sessions that end with their connection: at once, in parallel with the write.
+ * - QoS 1 and 2 deliveries to durable sessions: after the flush, by reference to the log.
+ * - A message published with QoS 2 that is stored: to everybody after the flush, so that a crash makes no copy.
+ */
+import { type Clock, type Instant } from "../lib/clock.ts";
+import { DeadlineHeap } from "../lib/deadline-heap.ts";
+import { RingBuffer } from "../lib/ring-buffer.ts";
+import { AcknowledgementGate } from "./acknowledgements.ts";
+import { Counters } from "./counters.ts";
+import type { Due } from "./due.ts";
+import type { BrokerLimits } from "./limits.ts";
+import { copyMessage, type Message, type QoS } from "./message.ts";
+import type { Outbound, OutboundEvents } from "./outbound.ts";
+import { RetainedMessages } from "./retained-messages.ts";
+import { lowerQos, type Session } from "./session.ts";
+import { type ConnectRequest, type ConnectResult, Sessions } from "./sessions.ts";
+import {
+  type CommitNumber,
+  type LogId,
+  type LogRecord,
+  NO_COMMIT,
+  SESSION_LOG,
+  type Sequence,
+  type Store,
+  type StoreEvents,
+} from "./store.ts";
+import { type Stream, type StreamLoss, type StreamSettings, Streams } from "./streams.ts";
+import { Subscriptions, type SubscribeRequest } from "./subscriptions.ts";
+import { type RouteTarget, SubscriptionTree } from "./subscription-tree.ts";
+import { TopicTable } from "./topic.ts";
+import { Wills } from "./wills.ts";
+
+/** How often what nobody needs is let go and lazy records are staged. */
+const CHORES_INTERVAL_MS = 1_000;
+
+/** What became of a publish. */
+export const PublishOutcome = { accepted: 0, noSubscribers: 1, hold: 2, refused: 3 } as const;
+export type PublishOutcome = (typeof PublishOutcome)[keyof typeof PublishOutcome];
+
+export interface BrokerOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly limits: BrokerLimits;
+  readonly streams: readonly StreamSettings[];
+  /** Below which sequence all uplinks have delivered a stream; undefined: none reads it. */
+  readonly deliveredBefore: (log: LogId) => Sequence | undefined;
+  /** After each flush, when everything inside is done. */
+  readonly onFlushed: () => void;
+  readonly onLoss: (loss: StreamLoss) => void;
+  /** The store failed: the broker is of no use any more and has ended all its subscribers. */
+  readonly onFailed: (error: Error) => void;
+}
+
+/** A delivery that waits for the flush of a QoS 2 publish. */
+interface Deferred {
+  readonly commit: CommitNumber;
+  readonly message: Message;
+  readonly target: RouteTarget<Session>;
+  readonly qos: QoS;
+}
+
+export class Broker implements StoreEvents {
+  readonly topics = new TopicTable();
+  readonly counters = new Counters();
+  readonly gate = new AcknowledgementGate();
+  readonly deadlines = new DeadlineHeap<Due>();
+  readonly clock: Clock;
+  readonly streams: Streams;
+  readonly retained: RetainedMessages;
+  readonly sessions: Sessions;
+  readonly subscriptions: Subscriptions;
+  /** The commit that the acknowledgement of the last accepted publish waits for. */
+  publishCommit: CommitNumber = NO_COMMIT;
+  readonly #options: BrokerOptions;
+  readonly #store: Store;
+  readonly #tree = new SubscriptionTree<Session>();
+  readonly #wills: Wills;
+  /** Sessions with references for the open group; and for the sealed one. */
+  #staged: Session[] = [];
+  #sealed: Session[] = [];
+  readonly #deferred = new RingBuffer<Deferred>();
+  /** Sessions with room or work for the end of the turn. */
+  readonly #dirty = new Set<Session>();
+  /** Publishers held back until there is room. */
+  #held = new Set<() => void>();
+  /** Sessions' deliveries whose QoS 2 packet identifiers wait for a flush of their own. */
+  #waiting = new Set<Outbound>();
+  #choresDeadline = 0;
+
+  constructor(options: BrokerOptions) {
+    this.#options = options;
+    this.#store = options.store;
+    this.clock = options.clock;
+    const { store, clock, limits } = options;
+    const { deadlines, counters } = this;
+    this.streams = new Streams(options.streams, store);
+    this.retained = new RetainedMessages(store, limits.retained);
+    this.#wills = new Wills(store, deadlines, (message) => this.publishInternal(message));
+    const outboundEvents = outboundEventsOf(clock, counters, (outbound) => {
+      this.#waiting.add(outbound);
+    });
+    const context = { store, clock, deadlines, limits, tree: this.#tree, wills: this.#wills };
+    this.sessions = new Sessions({ ...context, outboundEvents });
+    this.subscriptions = new Subscriptions(store, clock, limits, this.#tree, this.retained);
+  }
+
+  /** Number of subscriptions of all sessions. */
+  get subscriptionCount(): number {
+    return this.#tree.size;
+  }
+
+  /** Reads what is on disk; before anything else. Returns how many records were damaged. */
+  recover(): number {
+    const now = this.clock.now();
+    this.#store.listen(this);
+    let damaged = this.retained.recover(this.topics);
+    damaged += this.sessions.recover((session, s) => this.subscriptions.replay(session, s));
+    const expiryOf = (clientId: string): number => this.sessions.get(clientId)?.expiryMs ?? 0;
+    damaged += this.#wills.recover(this.topics, now, expiryOf);
+    this.#doChores(now);
+    return damaged;
+  }
+
+  connect(request: ConnectRequest): ConnectResult | undefined {
+    return this.sessions.connect(request);
+  }
+
+  subscribe(session: Session, request: SubscribeRequest): CommitNumber {
+    return this.subscriptions.subscribe(session, request);
+  }
+
+  /**
+   * Publishes a message. The result says whether it is accepted; then `publishCommit` is what its acknowledgement waits
+   * for. `hold`: there is no room just now; try again when `whenRoom` calls. Hot path: per message.
+   */
+  publish(message: Message, publisher: Session | undefined): PublishOutcome {
+    const route = this.#tree.route(message.topic);
+    const stream = this.streams.of(message.topic);
+    this.publishCommit = NO_COMMIT;
+    if (message.qos === 0 && stream === undefined && !message.retain) {
+      for (const target of route) this.#deliverQos0(message, target, publisher);
+      return PublishOutcome.accepted;
+    }
+    return this.#publishDurably(message, publisher, route, stream);
+  }
+
+  /** Publishes what the broker itself has to say (wills): never held back, never refused, control has a reserve. */
+  publishInternal(message: Message): void {
+    const stream = this.streams.of(message.topic);
+    this.#accept(message, undefined, this.#tree.route(message.topic), stream);
+  }
+
+  /** Calls back once when a held publish may be tried again. */
+  whenRoom(callback: () => void): void {
+    this.#held.add(callback);
+  }
+
+  forgetHeld(callback: () => void): void {
+    this.#held.delete(callback);
+  }
+
+  /** The session's window or output has room again: it is served at the end of the turn. */
+  touch(session: Session): void {
+    this.#dirty.add(session);
+  }
+
+  /** The end of a turn of the event loop: everything that arrived is handled, output may be gathered now. */
+  endTurn(): void {
+    if (this.#dirty.size === 0) return;
+    for (const session of this.#dirty) session.outbound.pump();
+    this.#dirty.clear();
+  }
+
+  /** Serves what is due. */
+  onTime(now: Instant): void {
+    for (let due = this.deadlines.takeDue(now); due !== undefined; due = this.deadlines.takeDue(now)) {
+      due.onDue(now);
+    }
+    if (now >= this.#choresDeadline) this.#doChores(now);
+  }
+
+  /** When `onTime` wants to be called next. */
+  nextDeadline(): Instant {
+    const next = this.deadlines.next();
+    const chores = this.#choresDeadline as Instant;
+    return next === undefined || chores < next ? chores : next;
+  }
+
+  onSealing(commit: CommitNumber): void {
+    this.retained.stageDirty();
+    this.#sealed = this.#staged;
+    this.#staged = [];
+    for (const session of this.#sealed) {
+      session.isStaged = false;
+      if (!session.hasEnded) session.outbound.seal(commit);
+    }
+  }
+
+  onFlushed(commit: CommitNumber): void {
+    const sealed = this.#sealed;
+    this.#sealed = [];
+    for (const session of sealed) if (!session.hasEnded) session.outbound.flushed();
+    this.#deliverDeferred(commit);
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    for (const outbound of waiting) outbound.pump();
+    for (const stream of this.streams.all) {
+      const loss = stream.onFlushed();
+      if (loss === undefined) continue;
+      this.counters.droppedOldest += loss.to - loss.from + 1;
+      this.#options.onLoss(loss);
+    }
+    this.gate.advance(commit);
+    this.endTurn();
+    this.#resumeHeld();
+    this.#options.onFlushed();
+  }
+
+  onFailed(_commit: CommitNumber, error: Error): void {
+    for (const session of this.sessions.all()) session.owner?.end("store-failed");
+    this.#options.onFailed(error);
+  }
+
+  #publishDurably(
+    message: Message,
+    publisher: Session | undefined,
+    route: readonly RouteTarget<Session>[],
+    stream: Stream | undefined,
+  ): PublishOutcome {
+    const needsStore =
+      stream !== undefined ||
+      message.retain ||
+      (message.qos === 2 && publisher?.isDurable === true) ||
+      (message.qos > 0 && hasDurable(route));
+    if (needsStore) {
+      const refusal = this.#refusal(message, stream);
+      if (refusal === PublishOutcome.hold) return refusal;
+      if (refusal === PublishOutcome.refused) {
+        if (message.qos > 0) {
+          this.counters.refused++;
+          return refusal;
+        }
+        // QoS 0 promises nothing: those who listen get it, the log does not.
+        this.counters.droppedNotStored++;
+        for (const target of route) this.#deliverQos0(message, target, publisher);
+        return PublishOutcome.accepted;
+      }
+    }
+    this.#accept(message, publisher, route, stream);
+    return route.length === 0 && stream === undefined
+      ? PublishOutcome.noSubscribers
+      : PublishOutcome.accepted;
+  }
+
+  #refusal(message: Message, stream: Stream | undefined): PublishOutcome {
+    const refusal = this.#store.refusal();
+    if (refusal === "pending-full") return PublishOutcome.hold;
+    if (refusal !== undefined || stream?.isFull === true) return PublishOutcome.refused;
+    if (message.retain && !this.retained.hasRoom(message)) return PublishOutcome.refused;
+    return PublishOutcome.accepted;
+  }
+
+  /** Stages and delivers. Hot path: per message with QoS above 0 or with durable interest. */
+  #accept(
+    message: Message,
+    publisher: Session | undefined,
+    route: readonly RouteTarget<Session>[],
+    stream: Stream | undefined,
+  ): void {
+    const { qos } = message;
+    let record: LogRecord | undefined;
+    if (stream !== undefined) record = stream.append(message);
+    else if (qos > 0 && hasDurable(route)) record = this.#store.append(SESSION_LOG, message);
+    if (message.retain) this.retained.keep(message);
+    const isStored = record !== undefined || (message.retain && qos > 0);
+    if (isStored) this.publishCommit = this.#store.openCommit;
+    const isDeferred = qos === 2 && (isStored || publisher?.isDurable === true);
+    const deferred = isDeferred ? copyMessage(message) : undefined;
+    for (const target of route) {
+      const session = target.subscriber;
+      const granted = session === publisher ? target.ownQos : target.qos;
+      if (granted === -1) continue;
+      const deliveredQos = lowerQos(qos, granted);
+      if (deliveredQos > 0 && session.isDurable) {
+        if (record !== undefined) this.#stage(session, record, deliveredQos, message, target);
+      } else if (deferred !== undefined) {
+        const commit = this.#store.openCommit;
+        this.#deferred.push({ commit, message: deferred, target, qos: deliveredQos });
+      } else {
+        this.#deliver(message, target, deliveredQos);
+      }
+    }
+  }
+
+  #stage(
+    session: Session,
+    record: LogRecord,
+    qos: QoS,
+    message: Message,
+    target: RouteTarget<Session>,
+  ): void {
+    if (!session.isStaged) {
+      session.isStaged = true;
+      this.#staged.push(session);
+    }
+    const retain = message.retain && target.retainAsPublished;
+    session.outbound.stage(record, qos, retain, target.subscriptionIds);
+  }
+
+  /** Hot path: per QoS 0 message and subscriber. */
+  #deliverQos0(
+    message: Message,
+    target: RouteTarget<Session>,
+    publisher: Session | undefined,
+  ): void {
+    if (target.subscriber === publisher && target.ownQos === -1) return;
+    this.#deliver(message, target, 0);
+  }
+
+  #deliver(message: Message, target: RouteTarget<Session>, qos: QoS): void {
+    const session = target.subscriber;
+    const { subscriber } = session;
+    const retain = message.retain && target.retainAsPublished;
+    if (qos > 0) {
+      const isTaken = session.outbound.offer(message, qos, retain, target.subscriptionIds);
+      // The session ends with its connection and cannot be given what it was promised: so it ends now.
+      if (!isTaken) session.owner?.end("quota-exceeded");
+      return;
+    }
+    if (subscriber === undefined) return;
+    if (!subscriber.hasRoom) {
+      this.counters.droppedSlowSubscriber++;
+      return;
+    }
+    this.counters.messagesDeliveredQos0++;
+    subscriber.deliver(message, 0, 0, false, retain, target.subscriptionIds);
+  }
+
+  #deliverDeferred(commit: CommitNumber): void {
+    for (let next = this.#deferred.peek(); next !== undefined; next = this.#deferred.peek()) {
+      if (next.commit > commit) return;
+      this.#deferred.shift();
+      if (!next.target.subscriber.hasEnded) this.#deliver(next.message, next.target, next.qos);
+    }
+  }
+
+  #resumeHeld(): void {
+    if (this.#held.size === 0 || this.#store.refusal() !== undefined) return;
+    const held = this.#held;
+    this.#held = new Set();
+    for (const callback of held) callback();
+  }
+
+  #doChores(now: Instant): void {
+    this.#choresDeadline = now + CHORES_INTERVAL_MS;
+    if (this.#store.refusal() === "failed") return;
+    this.retained.stageDirty();
+    this.sessions.sweep();
+    this.streams.trim(this.sessions.oldestOwed(), this.#options.deliveredBefore);
+    this.#resumeHeld();
+  }
+}
+
+function hasDurable(route: readonly RouteTarget<Session>[]): boolean {
+  for (const target of route) {
+    if (target.qos > 0 && target.subscriber.isDurable) return true;
+  }
+  return false;
+}
+
+function outboundEventsOf(
+  clock: Clock,
+  counters: Counters,
+  onWaiting: (outbound: Outbound) => void,
+): OutboundEvents {
+  return {
+    onWaiting,
+    now: () => clock.now(),
+    onDelivered(qos) {
+      if (qos === 1) counters.messagesDeliveredQos1++;
+      else if (qos === 2) counters.messagesDeliveredQos2++;
+      else counters.messagesDeliveredQos0++;
+    },
+    onDropped(reason) {
+      if (reason === "expired") counters.droppedExpired++;
+      else counters.droppedLost++;
+    },
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * What outlives a network connection: subscriptions, what is in flight and what waits [MQTT 5.0 section 4.1].
+ *
+ *     detached --attach--> attached --detach--> detached --(expiry)--> ended
+ *
+ * A session is durable when it was created with an expiry interval above 0; only then it is on disk. Packet identifiers
+ * received with QoS 2 belong to it: `committing` until their commit is flushed, then `stored`, gone with PUBREL.
+ */
+import type { Deadline } from "../lib/deadline-heap.ts";
+import type { Instant } from "../lib/clock.ts";
+import type { QoS } from "./message.ts";
+import { Outbound, type OutboundEvents, type OutboundLimits } from "./outbound.ts";
+import { receivedKey, sessionKey } from "./session-records.ts";
+import { type CommitNumber, NO_COMMIT, type Store } from "./store.ts";
+import type { Subscriber } from "./subscriber.ts";
+import type { SubscriptionOptions } from "./subscription-tree.ts";
+import type { Due } from "./due.ts";
+
+/** No expiry: the session stays until it is ended [MQTT 5.0 section 3.1.2.11.2]. */
+export const NEVER_MS = Number.POSITIVE_INFINITY;
+
+export interface SessionSubscription extends SubscriptionOptions {
+  readonly topicFilter: string;
+  /** Its retained messages are not all delivered yet. */
+  isReplaying: boolean;
+}
+
+/** The session as it is on disk, in JSON. */
+export interface SessionRecord {
+  readonly version: 1;
+  readonly number: number;
+  /** Null: never. */
+  readonly expiryMs: number | null;
+  /** Null while a connection is attached. */
+  readonly detachedAt: number | null;
+  readonly subscriptions: readonly SessionSubscription[];
+}
+
+const utf8 = new TextEncoder();
+
+export class Session {
+  readonly clientId: string;
+  /** Its number in the store's keys; 0 when it is not durable. */
+  readonly number: number;
+  readonly isDurable: boolean;
+  readonly subscriptions = new Map<string, SessionSubscription>();
+  readonly outbound: Outbound;
+  readonly #store: Store;
+  /** QoS 2 packet identifiers received and not released, with the commit that stores them. */
+  readonly #received = new Map<number, CommitNumber>();
+  expiryMs: number;
+  /** Undefined while no connection is attached. */
+  subscriber: Subscriber | undefined = undefined;
+  /** The connection that owns the session, attached or about to be. */
+  owner: Subscriber | undefined = undefined;
+  detachedAt: Instant | undefined = undefined;
+  expiryDeadline: Deadline<Due> | undefined = undefined;
+  /** Staged deliveries wait for the seal of the open group. */
+  isStaged = false;
+  hasEnded = false;
+
+  constructor(
+    store: Store,
+    clientId: string,
+    number: number,
+    expiryMs: number,
+    limits: OutboundLimits,
+    events: OutboundEvents,
+  ) {
+    this.#store = store;
+    this.clientId = clientId;
+    this.number = number;
+    this.expiryMs = expiryMs;
+    this.isDurable = number !== 0;
+    this.outbound = new Outbound(store, number, this.isDurable, limits, events);
+  }
+
+  attach(subscriber: Subscriber): void {
+    this.subscriber = subscriber;
+    this.outbound.attach(subscriber);
+  }
+
+  detach(): void {
+    this.subscriber = undefined;
+    this.owner = undefined;
+    this.outbound.detach();
+  }
+
+  /** Stages the session as it is now. */
+  persist(): void {
+    if (!this.isDurable || this.hasEnded) return;
+    const record: SessionRecord = {
+      version: 1,
+      number: this.number,
+      expiryMs: this.expiryMs === NEVER_MS ? null : this.expiryMs,
+      detachedAt: this.owner === undefined ? (this.detachedAt ?? null) : null,
+      subscriptions: [...this.subscriptions.values()],
+    };
+    this.#store.put("meta", sessionKey(this.clientId), utf8.encode(JSON.stringify(record)));
+  }
+
+  /** The commit that a QoS 2 message with this packet identifier waits for; undefined: it is new [MQTT-4.3.3-10]. */
+  receivedCommit(packetId: number): CommitNumber | undefined {
+    return this.#received.get(packetId);
+  }
+
+  get receivedSize(): number {
+    return this.#received.size;
+  }
+
+  /** A QoS 2 message was taken; its packet identifier is stored in the same commit [MQTT-4.3.3-9]. Returns that commit. */
+  receive(packetId: number): CommitNumber {
+    let commit = NO_COMMIT;
+    if (this.isDurable) {
+      this.#store.put("meta", receivedKey(this.number, packetId), Uint8Array.of(1));
+      commit = this.#store.openCommit;
+    }
+    this.#received.set(packetId, commit);
+    return commit;
+  }
+
+  /** After a restart. */
+  recoverReceived(packetId: number): void {
+    this.#received.set(packetId, NO_COMMIT);
+  }
+
+  /** PUBREL: undefined when the packet identifier is not known, else the commit that PUBCOMP waits for [MQTT-4.3.3-11]. */
+  release(packetId: number): CommitNumber | undefined {
+    if (!this.#received.delete(packetId)) return undefined;
+    if (!this.isDurable) return NO_COMMIT;
+    this.#store.remove("meta", receivedKey(this.number, packetId));
+    return this.#store.openCommit;
+  }
+
+  /** Sends a QoS 0 message if the client is there and keeps up. Hot path: per message and subscriber. */
+  get canTakeQos0(): boolean {
+    return this.subscriber?.hasRoom === true;
+  }
+}
+
+/** The lower of two qualities of service. */
+export const lowerQos = (a: QoS, b: QoS): QoS => (a < b ? a : b);

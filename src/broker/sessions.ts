@@ -1,0 +1,309 @@
+/** All sessions: who owns a client identifier, what happens when a connection comes or goes, and how long what stays. */
+import { after, type Clock, type Instant } from "../lib/clock.ts";
+import type { DeadlineHeap } from "../lib/deadline-heap.ts";
+import type { Due } from "./due.ts";
+import type { BrokerLimits } from "./limits.ts";
+import type { OutboundEvents } from "./outbound.ts";
+import { NEVER_MS, Session, type SessionRecord, type SessionSubscription } from "./session.ts";
+import {
+  clientIdOf,
+  countReferences,
+  NUMBERED_PREFIXES,
+  ordinalOf,
+  packetIdOf,
+  receivedPrefix,
+  referencesPrefix,
+  SESSION_PREFIX,
+  sentPrefix,
+  sessionKey,
+  sessionNumberOf,
+} from "./session-records.ts";
+import { type CommitNumber, NO_COMMIT, type Ordinal, type Store } from "./store.ts";
+import type { Subscriber } from "./subscriber.ts";
+import type { SubscriptionTree } from "./subscription-tree.ts";
+import type { Will, Wills } from "./wills.ts";
+
+/** Keys handled in one step of a long scan or sweep. */
+const STEP_KEYS = 1_000;
+
+export interface ConnectRequest {
+  readonly clientId: string;
+  readonly cleanStart: boolean;
+  /** Session expiry interval in milliseconds; 0: ends with the connection; Infinity: never. */
+  readonly expiryMs: number;
+  readonly will: Will | undefined;
+  readonly subscriber: Subscriber;
+}
+
+export interface ConnectResult {
+  readonly session: Session;
+  readonly isPresent: boolean;
+  /** CONNACK waits for it. */
+  readonly commit: CommitNumber;
+}
+
+export interface SessionsContext {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly deadlines: DeadlineHeap<Due>;
+  readonly limits: BrokerLimits;
+  readonly tree: SubscriptionTree<Session>;
+  readonly wills: Wills;
+  readonly outboundEvents: OutboundEvents;
+}
+
+export class Sessions {
+  readonly #context: SessionsContext;
+  readonly #sessions = new Map<string, Session>();
+  readonly #sweeps: number[] = [];
+  #lastNumber = 0;
+
+  constructor(context: SessionsContext) {
+    this.#context = context;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  all(): IterableIterator<Session> {
+    return this.#sessions.values();
+  }
+
+  get(clientId: string): Session | undefined {
+    return this.#sessions.get(clientId);
+  }
+
+  /** The lowest ordinal that a session is owed; above all when none is. */
+  oldestOwed(): Ordinal {
+    let oldest = Number.MAX_SAFE_INTEGER;
+    for (const { outbound } of this.#sessions.values()) {
+      const ordinal = outbound.oldestOrdinal;
+      if (ordinal !== undefined && ordinal < oldest) oldest = ordinal;
+    }
+    return oldest as Ordinal;
+  }
+
+  /**
+   * A client connects: an older connection of the same client identifier is ended [MQTT-3.1.4-3], its session resumed or
+   * ended [MQTT-3.1.2-4, 3.1.2-5]. Undefined: there are too many sessions.
+   */
+  connect(request: ConnectRequest): ConnectResult | undefined {
+    const { store, wills } = this.#context;
+    const { clientId, subscriber } = request;
+    let session = this.#sessions.get(clientId);
+    let isStaged = request.will !== undefined || wills.has(clientId);
+    if (session?.owner !== undefined) {
+      const { owner } = session;
+      this.disconnect(session, owner, { sendWill: true });
+      owner.end("session-taken-over");
+      session = this.#sessions.get(clientId);
+    }
+    if (session !== undefined && request.cleanStart) {
+      isStaged ||= session.isDurable;
+      this.end(session);
+      session = undefined;
+    }
+    const isPresent = session !== undefined;
+    if (session === undefined) {
+      if (this.#sessions.size >= this.#context.limits.sessionsMax) return undefined;
+      session = this.#create(clientId, request.expiryMs);
+    }
+    wills.cancel(clientId);
+    this.#context.deadlines.cancel(session.expiryDeadline);
+    session.expiryMs = request.expiryMs;
+    session.owner = subscriber;
+    session.detachedAt = undefined;
+    if (request.will !== undefined) wills.set(clientId, request.will);
+    session.persist();
+    isStaged ||= session.isDurable;
+    return { session, isPresent, commit: isStaged ? store.openCommit : NO_COMMIT };
+  }
+
+  /** The connection that owns the session is gone. Nothing happens when another one owns it by now. */
+  disconnect(
+    session: Session,
+    subscriber: Subscriber,
+    options: { sendWill: boolean; expiryMs?: number | undefined },
+  ): void {
+    if (session.owner !== subscriber) return;
+    const { clock, wills } = this.#context;
+    const now = clock.now();
+    session.detach();
+    session.detachedAt = now;
+    if (options.expiryMs !== undefined) session.expiryMs = options.expiryMs;
+    if (options.sendWill) wills.arm(session.clientId, now, session.expiryMs);
+    else wills.cancel(session.clientId);
+    if (session.expiryMs === 0) {
+      this.end(session);
+      return;
+    }
+    session.persist();
+    this.#scheduleExpiry(session);
+  }
+
+  /** Ends a session: what is on disk of it goes, at leisure when it is much; its will is due [MQTT-3.1.3-9]. */
+  end(session: Session): void {
+    const { store, tree, wills, clock, deadlines } = this.#context;
+    wills.publishNow(session.clientId, clock.now());
+    for (const topicFilter of session.subscriptions.keys()) tree.remove(session, topicFilter);
+    deadlines.cancel(session.expiryDeadline);
+    session.hasEnded = true;
+    session.detach();
+    this.#sessions.delete(session.clientId);
+    if (!session.isDurable) return;
+    store.remove("meta", sessionKey(session.clientId));
+    this.#sweeps.push(session.number);
+  }
+
+  /** Removes some of what ended sessions left in the store; to be called again and again. */
+  sweep(): void {
+    const { store } = this.#context;
+    const number = this.#sweeps[0];
+    if (number === undefined) return;
+    let room = STEP_KEYS;
+    for (const prefix of [referencesPrefix, sentPrefix, receivedPrefix]) {
+      const rows = store.scan("meta", prefix(number), undefined, room);
+      for (const [key] of rows) store.remove("meta", key);
+      room -= rows.length;
+      if (room <= 0) return;
+    }
+    if (room === STEP_KEYS) this.#sweeps.shift();
+  }
+
+  /** Reads what is on disk. Returns how many records were damaged and left out. */
+  recover(replay: (session: Session, subscription: SessionSubscription) => void): number {
+    const { store, clock } = this.#context;
+    const byNumber = new Map<number, Session>();
+    let damaged = 0;
+    for (const [key, value] of store.scan("meta", SESSION_PREFIX)) {
+      const record = decodeSession(value);
+      if (record === undefined) {
+        damaged++;
+        continue;
+      }
+      const session = this.#recoverSession(clientIdOf(key), record, clock.now());
+      byNumber.set(record.number, session);
+    }
+    this.#recoverNumbered(byNumber);
+    for (const session of byNumber.values()) {
+      for (const subscription of session.subscriptions.values()) {
+        if (subscription.isReplaying) replay(session, subscription);
+      }
+    }
+    return damaged;
+  }
+
+  #create(clientId: string, expiryMs: number): Session {
+    const number = expiryMs > 0 ? ++this.#lastNumber : 0;
+    return this.#enter(clientId, number, expiryMs);
+  }
+
+  #enter(clientId: string, number: number, expiryMs: number): Session {
+    const { store, limits, outboundEvents } = this.#context;
+    const session = new Session(store, clientId, number, expiryMs, limits.outbound, outboundEvents);
+    this.#sessions.set(clientId, session);
+    return session;
+  }
+
+  #scheduleExpiry(session: Session): void {
+    if (session.expiryMs === NEVER_MS || session.detachedAt === undefined) return;
+    const onDue = (): void => this.end(session);
+    const at = after(session.detachedAt, session.expiryMs);
+    session.expiryDeadline = this.#context.deadlines.add(at, { onDue });
+  }
+
+  #recoverSession(clientId: string, record: SessionRecord, now: Instant): Session {
+    const { tree } = this.#context;
+    this.#lastNumber = Math.max(this.#lastNumber, record.number);
+    const session = this.#enter(clientId, record.number, record.expiryMs ?? NEVER_MS);
+    session.detachedAt = (record.detachedAt ?? now) as Instant;
+    for (const subscription of record.subscriptions) {
+      session.subscriptions.set(subscription.topicFilter, subscription);
+      tree.add({ ...subscription, subscriber: session });
+    }
+    this.#scheduleExpiry(session);
+    return session;
+  }
+
+  /** References, QoS 2 deliveries and QoS 2 receptions of all sessions, in pages. */
+  #recoverNumbered(byNumber: ReadonlyMap<number, Session>): void {
+    const owed = new Map<number, RecoveredOwed>();
+    const orphans = new Set<number>();
+    const [references, sent, received] = NUMBERED_PREFIXES;
+    const visit = (prefix: number, onRow: (session: Session, key: Uint8Array, v: Uint8Array) => void) =>
+      this.#scanAll(prefix, (key, value) => {
+        const session = byNumber.get(sessionNumberOf(key));
+        if (session === undefined) orphans.add(sessionNumberOf(key));
+        else onRow(session, key, value);
+      });
+    visit(references, ({ number }, key, value) => {
+      const known = owedOfSession(owed, number);
+      if (known.references === 0) known.firstOrdinal = ordinalOf(key);
+      known.references += countReferences(value);
+    });
+    visit(sent, ({ number }, key, value) => {
+      const packetId = ((value[1] ?? 0) << 8) | (value[2] ?? 0);
+      owedOfSession(owed, number).sent.push([ordinalOf(key), { state: value[0] ?? 0, packetId }]);
+    });
+    visit(received, (session, key) => session.recoverReceived(packetIdOf(key)));
+    for (const session of byNumber.values()) {
+      const known = owed.get(session.number);
+      if (known === undefined) continue;
+      session.outbound.recover(known.references, known.firstOrdinal, known.sent);
+    }
+    for (const number of orphans) {
+      this.#lastNumber = Math.max(this.#lastNumber, number);
+      this.#sweeps.push(number);
+    }
+  }
+
+  #scanAll(prefix: number, onRow: (key: Uint8Array, value: Uint8Array) => void): void {
+    const { store } = this.#context;
+    let from: Uint8Array | undefined;
+    for (;;) {
+      const rows = store.scan("meta", Uint8Array.of(prefix), from, STEP_KEYS);
+      for (const [key, value] of rows) onRow(key, value);
+      const last = rows[rows.length - 1];
+      if (last === undefined || rows.length < STEP_KEYS) return;
+      // The least key behind the last one.
+      from = new Uint8Array(last[0].length + 1);
+      from.set(last[0]);
+    }
+  }
+}
+
+interface RecoveredOwed {
+  references: number;
+  firstOrdinal: Ordinal;
+  sent: [Ordinal, { packetId: number; state: number }][];
+}
+
+function owedOfSession(owed: Map<number, RecoveredOwed>, number: number): RecoveredOwed {
+  let known = owed.get(number);
+  if (known === undefined) {
+    known = { references: 0, firstOrdinal: 0 as Ordinal, sent: [] };
+    owed.set(number, known);
+  }
+  return known;
+}
+
+function decodeSession(value: Uint8Array): SessionRecord | undefined {
+  try {
+    const record: unknown = JSON.parse(new TextDecoder().decode(value));
+    return isSessionRecord(record) ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isSessionRecord(value: unknown): value is SessionRecord {
+  if (typeof value !== "object" || value === null) return false;
+  const record = value as Partial<SessionRecord>;
+  return (
+    record.version === 1 &&
+    typeof record.number === "number" &&
+    record.number > 0 &&
+    Array.isArray(record.subscriptions)
+  );
+}

@@ -1,0 +1,123 @@
+/**
+ * Wills: on disk from CONNECT on, so that a crash cannot swallow them. After a crash each is due at the restart plus its
+ * delay, unless its session resumes before [MQTT 5.0 section 3.1.2.5].
+ */
+import { after, type Instant } from "../lib/clock.ts";
+import type { Deadline, DeadlineHeap } from "../lib/deadline-heap.ts";
+import type { Due } from "./due.ts";
+import type { Message } from "./message.ts";
+import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
+import { clientIdOf, WILL_PREFIX, willKey } from "./session-records.ts";
+import type { Store } from "./store.ts";
+import type { TopicTable } from "./topic.ts";
+
+export interface Will {
+  /** Owns its payload. */
+  readonly message: Message;
+  readonly delayMs: number;
+  /** Message expiry interval, counted from the publication; undefined: none. */
+  readonly messageExpiryMs: number | undefined;
+}
+
+interface Kept {
+  readonly will: Will;
+  deadline: Deadline<Due> | undefined;
+}
+
+export class Wills {
+  readonly #store: Store;
+  readonly #deadlines: DeadlineHeap<Due>;
+  readonly #publish: (message: Message) => void;
+  readonly #kept = new Map<string, Kept>();
+
+  constructor(store: Store, deadlines: DeadlineHeap<Due>, publish: (message: Message) => void) {
+    this.#store = store;
+    this.#deadlines = deadlines;
+    this.#publish = publish;
+  }
+
+  /** The will of a new connection; replaces none: the old one is settled before (see cancel, publishNow). */
+  set(clientId: string, will: Will): void {
+    this.#kept.set(clientId, { will, deadline: undefined });
+    this.#store.put("meta", willKey(clientId), encodeWill(will));
+  }
+
+  has(clientId: string): boolean {
+    return this.#kept.has(clientId);
+  }
+
+  /** The will is not to be published: normal DISCONNECT, or the session goes on in time [MQTT-3.1.2-10, 3.1.3-9]. */
+  cancel(clientId: string): void {
+    const kept = this.#kept.get(clientId);
+    if (kept === undefined) return;
+    this.#deadlines.cancel(kept.deadline);
+    this.#kept.delete(clientId);
+    this.#store.remove("meta", willKey(clientId));
+  }
+
+  /** The connection was lost: publishes now or when the delay is over, or the session ends, whichever is first. */
+  arm(clientId: string, now: Instant, sessionExpiryMs: number): void {
+    const kept = this.#kept.get(clientId);
+    if (kept === undefined) return;
+    const delayMs = Math.min(kept.will.delayMs, sessionExpiryMs);
+    if (delayMs <= 0) {
+      this.publishNow(clientId, now);
+      return;
+    }
+    const onDue = (at: Instant): void => this.publishNow(clientId, at);
+    kept.deadline = this.#deadlines.add(after(now, delayMs), { onDue });
+  }
+
+  /** Publishes the will if there is one; it goes from disk in the same commit. */
+  publishNow(clientId: string, now: Instant): void {
+    const kept = this.#kept.get(clientId);
+    if (kept === undefined) return;
+    this.cancel(clientId);
+    const { message, messageExpiryMs } = kept.will;
+    message.receivedAt = now;
+    message.expiresAt = messageExpiryMs === undefined ? undefined : after(now, messageExpiryMs);
+    this.#publish(message);
+  }
+
+  /** After a restart: all wills on disk are armed. Returns how many records were damaged. */
+  recover(topics: TopicTable, now: Instant, sessionExpiryMs: (clientId: string) => number): number {
+    let damaged = 0;
+    for (const [key, value] of this.#store.scan("meta", WILL_PREFIX)) {
+      const clientId = clientIdOf(key);
+      const will = decodeWill(value, topics);
+      if (will === undefined) {
+        damaged++;
+        this.#store.remove("meta", key);
+        continue;
+      }
+      this.#kept.set(clientId, { will, deadline: undefined });
+      // Not before the listeners are open: a session that resumes at once keeps its will from being sent.
+      const delayMs = Math.max(1, Math.min(will.delayMs, sessionExpiryMs(clientId)));
+      this.arm(clientId, now, delayMs);
+    }
+    return damaged;
+  }
+}
+
+function encodeWill(will: Will): Uint8Array {
+  const message = encodeMessageRecord(will.message);
+  const bytes = new Uint8Array(16 + message.length);
+  const view = new DataView(bytes.buffer);
+  view.setFloat64(0, will.delayMs);
+  view.setFloat64(8, will.messageExpiryMs ?? -1);
+  bytes.set(message, 16);
+  return bytes;
+}
+
+function decodeWill(bytes: Uint8Array, topics: TopicTable): Will | undefined {
+  if (bytes.length < 16) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const message = decodeMessageRecord(bytes.subarray(16), topics);
+  if (message === undefined) return undefined;
+  const messageExpiryMs = view.getFloat64(8);
+  return {
+    message,
+    delayMs: view.getFloat64(0),
+    messageExpiryMs: messageExpiryMs < 0 ? undefined : messageExpiryMs,
+  };
+}

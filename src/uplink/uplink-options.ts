@@ -1,0 +1,67 @@
+import type { Store } from "../broker/store.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Random } from "../lib/random.ts";
+import type { BackoffLimits } from "./backoff.ts";
+import type { LaneSettings } from "./lane.ts";
+import type { LossReason } from "./lane-reader.ts";
+import type { PersistLimits } from "./progress-writer.ts";
+import type { Driver } from "./remote.ts";
+import type { Timer } from "./timer.ts";
+
+/** Bounds of one uplink; times in milliseconds. */
+export interface UplinkLimits extends BackoffLimits, PersistLimits {
+  /** Records in flight per lane. */
+  readonly windowMax: number;
+  /** Bytes in flight over all lanes; one record larger than that goes alone. */
+  readonly inflightBytesMax: number;
+  /** How long a connection must have streamed for its backoff to start anew. */
+  readonly stableMs: number;
+  /** Between tries while somebody has to do something first. */
+  readonly slowRetryMs: number;
+  readonly connectTimeoutMs: number;
+  /** Without any sign of progress of a reconcile. */
+  readonly reconcileTimeoutMs: number;
+  /** The least of the progress deadline: max(this, 4 round trips + time to transfer what is in flight). */
+  readonly progressDeadlineMinMs: number;
+}
+
+export const UPLINK_LIMITS: UplinkLimits = {
+  windowMax: 1_024,
+  inflightBytesMax: 4_194_304,
+  backoffMinMs: 1_000,
+  backoffMaxMs: 60_000,
+  stableMs: 30_000,
+  slowRetryMs: 60_000,
+  connectTimeoutMs: 10_000,
+  reconcileTimeoutMs: 30_000,
+  progressDeadlineMinMs: 5_000,
+  persistEveryMs: 200,
+  persistEveryBytes: 1_048_576,
+};
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** A range of a stream that this uplink will never deliver. */
+export interface LossEntry {
+  readonly stream: string;
+  readonly from: number;
+  readonly to: number;
+  readonly count: number;
+  readonly reason: LossReason;
+}
+
+export interface UplinkOptions extends Partial<UplinkLimits> {
+  /** Unique among the uplinks; part of the progress keys. */
+  readonly name: string;
+  readonly edgeId: string;
+  readonly lanes: readonly LaneSettings[];
+  readonly store: Store;
+  readonly driver: Driver;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: (level: LogLevel, event: string, fields: Readonly<Record<string, unknown>>) => void;
+  /** Told of every dropped range. After a crash the same range may come again. */
+  readonly ledger?: (entry: LossEntry) => void;
+  /** Default: the machine's. */
+  readonly timer?: Timer;
+}

@@ -1,0 +1,95 @@
+import type { Message } from "../broker/message.ts";
+import type { LogRecord, Table } from "../broker/store.ts";
+import type { Arena } from "./arena.ts";
+import type { BackingWrite } from "./backing.ts";
+import { storedKey, storedValue } from "./keys.ts";
+import type { LogState } from "./log-state.ts";
+import { CHUNK_HEADER_BYTES, encodeRecord } from "./records.ts";
+
+/** A chunk that is being written: records of one log in one group. */
+export interface OpenChunk {
+  readonly log: LogState;
+  readonly bytes: Buffer;
+  /** Where the next record goes. */
+  end: number;
+  count: number;
+  /** Place in the group of its first record, and of its last. */
+  readonly firstIndex: number;
+  lastIndex: number;
+  /** Receive time of its first record, whole ms. */
+  readonly baseTime: number;
+  latestTime: number;
+}
+
+/** Everything that is staged for one commit. Its arena is the buffers of its chunks. */
+export class Group {
+  /** In order of arrival: the order of ordinals. */
+  readonly records: LogRecord[] = [];
+  readonly chunks: OpenChunk[] = [];
+  /** By table and key; the last change of a key wins. */
+  readonly changes = new Map<string, BackingWrite>();
+  /** Bytes staged, with overhead. */
+  bytes = 0;
+
+  get isEmpty(): boolean {
+    return this.records.length === 0 && this.changes.size === 0;
+  }
+
+  /** Starts a chunk of `log` with room for `recordBytes`. */
+  startChunk(log: LogState, arena: Arena, recordBytes: number, receivedAt: number): OpenChunk {
+    const full = log.openChunk === undefined ? 0 : log.openChunk.bytes.length * 4;
+    const wanted = Math.max(full, log.groupBytes);
+    const index = this.records.length;
+    const baseTime = Math.floor(receivedAt);
+    const chunk: OpenChunk = {
+      log,
+      bytes: arena.take(CHUNK_HEADER_BYTES + recordBytes, wanted),
+      end: CHUNK_HEADER_BYTES,
+      count: 0,
+      firstIndex: index,
+      lastIndex: index,
+      baseTime,
+      latestTime: baseTime,
+    };
+    this.chunks.push(chunk);
+    this.bytes += CHUNK_HEADER_BYTES;
+    return chunk;
+  }
+
+  /** Writes the next record into `chunk` (which has the room) and returns where it ends. */
+  write(chunk: OpenChunk, message: Message): number {
+    // Hot path: per message.
+    const index = this.records.length;
+    const start = chunk.end;
+    const { count, firstIndex, baseTime } = chunk;
+    const end = encodeRecord(chunk.bytes, start, message, count, index - firstIndex, baseTime);
+    chunk.end = end;
+    chunk.count = count + 1;
+    chunk.lastIndex = index;
+    if (message.receivedAt > chunk.latestTime) chunk.latestTime = Math.floor(message.receivedAt);
+    this.bytes += end - start;
+    return end;
+  }
+
+  /** Stages a change of a small record; without value: its removal. */
+  change(table: Table, key: Uint8Array, value: Uint8Array | undefined): void {
+    const stored = storedKey(key);
+    const name = (table === "meta" ? "m" : "r") + latin1(stored);
+    const before = this.changes.get(name);
+    if (before !== undefined) this.bytes -= changeBytes(before);
+    const write: BackingWrite = {
+      table,
+      key: stored,
+      value: value === undefined ? undefined : storedValue(key, value),
+    };
+    this.changes.set(name, write);
+    this.bytes += changeBytes(write);
+  }
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+}
+
+const changeBytes = (write: BackingWrite): number =>
+  16 + write.key.length + (write.value?.length ?? 0);

@@ -1,0 +1,44 @@
+import type { LogId } from "../broker/store.ts";
+import type { OpenChunk } from "./group.ts";
+
+/** The numbers of one log. What readers may see moves only when a commit is flushed. */
+export class LogState {
+  readonly id: LogId;
+  readonly name: string;
+
+  /** First sequence still there, flushed. */
+  firstSequence = 1;
+  /** One past the last flushed sequence. */
+  flushedEnd = 1;
+  /** The next sequence to give out, when a group is sealed. */
+  nextSequence = 1;
+
+  /** First sequence of the first chunk that is physically there; undefined: no chunk yet. */
+  firstChunk: number | undefined = undefined;
+  /** Live bytes, ever, before the first chunk. */
+  bytesBefore = 0;
+  /** Live bytes, ever, up to the end of the last flushed chunk. */
+  flushedBytes = 0;
+  /** The same with what is sealed. */
+  sealedBytes = 0;
+
+  /** Where the log is to start; at least `firstSequence`, moved by `trim`. */
+  trimMark = 1;
+  /** The trim mark as last sealed. */
+  sealedTrimMark = 1;
+
+  /** Where the open group writes now. */
+  openChunk: OpenChunk | undefined = undefined;
+  /** Bytes of the last group in this log: how large a chunk to begin with. */
+  groupBytes = 0;
+
+  constructor(id: LogId, name: string) {
+    this.id = id;
+    this.name = name;
+  }
+
+  /** Live bytes, flushed and not trimmed; a chunk trimmed in part counts whole. */
+  get liveBytes(): number {
+    return this.firstSequence === this.flushedEnd ? 0 : this.flushedBytes - this.bytesBefore;
+  }
+}

@@ -1,0 +1,474 @@
+/**
+ * The store over any backing: groups, commits and numbers. See the port (broker/store.ts) for what holds.
+ *
+ * A group is sealed at the end of the turn in which its first change was staged, or, while a commit is in
+ * flight, as soon as that is flushed. With a linger a lone message waits for company first.
+ */
+import type { Message } from "../broker/message.ts";
+import {
+  type CommitNumber,
+  type LogBatch,
+  type LogId,
+  type LogRecord,
+  type LogStats,
+  NO_COMMIT,
+  type Ordinal,
+  type Sequence,
+  type Store,
+  type StoreEvents,
+  type StoreRefusal,
+  type Table,
+} from "../broker/store.ts";
+import { TopicTable } from "../broker/topic.ts";
+import type { Instant } from "../lib/clock.ts";
+import { Arena, footprint } from "./arena.ts";
+import type { Backing, BackingWrite } from "./backing.ts";
+import { RecordDecoder } from "./chunk.ts";
+import { Group, type OpenChunk } from "./group.ts";
+import {
+  BROKER_META_MIN,
+  logKey,
+  PLAIN_KEY_BYTES_MAX,
+  prefixEnd,
+  restoreEntry,
+  startsWith,
+  storedKey,
+} from "./keys.ts";
+import { LogReader } from "./log-reader.ts";
+import { LogState } from "./log-state.ts";
+import { CHUNK_HEADER_BYTES, encodeChunkHeader, recordBytesMax } from "./records.ts";
+import { LOGS_MAX, logNameChange, recover } from "./recovery.ts";
+import { findTrimMark, planTrim, type TrimStep } from "./trim.ts";
+
+export interface LogStoreOptions {
+  /** Live bytes of all logs from which on durable work is refused. */
+  readonly bytesMax: number;
+  /** Bytes staged and in flight from which on durable work is refused. */
+  readonly pendingBytesMax: number;
+  /** Space on disk under which durable work is refused. */
+  readonly diskReserveBytes: number;
+  /** How long a lone message waits for company, 0..50. */
+  readonly lingerMs: number;
+  /** 16 hexadecimal digits, drawn at random for this opening. */
+  readonly epoch: string;
+  /** Topics of records that are read are interned here. */
+  readonly topics?: TopicTable;
+  /** Runs `seal` later, at the end of this turn. */
+  readonly schedule: (seal: () => void) => void;
+}
+
+/** Free space is asked for at most this often, and after this many bytes. */
+const DISK_POLL_MS = 500;
+const DISK_POLL_BYTES = 4 * 1_048_576;
+
+const BROKER_META_START = Uint8Array.of(BROKER_META_MIN);
+
+/** A commit in flight. */
+interface Flight {
+  readonly commit: CommitNumber;
+  readonly group: Group;
+  readonly trims: readonly TrimStep[];
+}
+
+interface Waiter {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export class LogStore implements Store {
+  readonly epoch: string;
+  readonly #backing: Backing;
+  readonly #options: LogStoreOptions;
+  readonly #reader: LogReader;
+  readonly #decoder: RecordDecoder;
+  readonly #arena = new Arena();
+  readonly #logs: LogState[];
+  readonly #logIds = new Map<string, LogId>();
+  readonly #trimming = new Set<LogState>();
+  readonly #waiters: Waiter[] = [];
+  readonly #onTurnEnd = (): void => this.#turnEnded();
+  readonly #oldest = new Map<LogState, { first: number; at: Instant | undefined }>();
+
+  #events: StoreEvents | undefined;
+  #group = new Group();
+  #flight: Flight | undefined;
+  #openCommit = 1;
+  #flushedCommit: number = NO_COMMIT;
+  #nextOrdinal: number;
+  #latestTime: number | undefined;
+  #liveBytes = 0;
+  #inFlightBytes = 0;
+  #isSealScheduled = false;
+  #lingerTimer: NodeJS.Timeout | undefined;
+  #failure: Error | undefined;
+  #isClosed = false;
+  #isDiskFull = false;
+  #diskPolledAt = Number.NEGATIVE_INFINITY;
+  #bytesSincePoll = 0;
+
+  /** Takes over `backing`. Reads what is there. */
+  constructor(backing: Backing, options: LogStoreOptions) {
+    this.#backing = backing;
+    this.#options = options;
+    this.epoch = options.epoch;
+    const topics = options.topics ?? new TopicTable();
+    this.#reader = new LogReader(backing, topics);
+    this.#decoder = new RecordDecoder(topics);
+    const recovered = recover(backing);
+    this.#logs = recovered.logs;
+    this.#nextOrdinal = recovered.nextOrdinal;
+    this.#latestTime = recovered.latestTime;
+    for (const log of this.#logs) {
+      this.#logIds.set(log.name, log.id);
+      this.#liveBytes += log.liveBytes;
+      if (log.firstChunk !== undefined && log.firstChunk < log.trimMark) this.#trimming.add(log);
+    }
+    for (const { key, value } of recovered.missing) this.#group.change("meta", key, value);
+  }
+
+  get flushedCommit(): CommitNumber {
+    return this.#flushedCommit as CommitNumber;
+  }
+
+  get openCommit(): CommitNumber {
+    return this.#openCommit as CommitNumber;
+  }
+
+  get pendingBytes(): number {
+    return this.#inFlightBytes + this.#group.bytes;
+  }
+
+  get latestAt(): Instant | undefined {
+    return this.#latestTime as Instant | undefined;
+  }
+
+  listen(events: StoreEvents): void {
+    if (this.#events !== undefined) throw new Error("the store has its listener");
+    this.#events = events;
+  }
+
+  openLog(name: string): LogId {
+    const known = this.#logIds.get(name);
+    if (known !== undefined) return known;
+    if (this.#logs.length >= LOGS_MAX) throw new Error("too many logs");
+    const log = new LogState(this.#logs.length as LogId, name);
+    this.#logs.push(log);
+    this.#logIds.set(name, log.id);
+    this.#change("meta", ...logNameChange(log));
+    return log.id;
+  }
+
+  logNames(): ReadonlyMap<LogId, string> {
+    return new Map(this.#logs.map((log) => [log.id, log.name]));
+  }
+
+  refusal(): StoreRefusal | undefined {
+    // Hot path: per durable message.
+    if (this.#failure !== undefined || this.#isClosed) return "failed";
+    const { bytesMax, pendingBytesMax } = this.#options;
+    if (this.pendingBytes >= pendingBytesMax) return "pending-full";
+    if (this.#liveBytes + this.pendingBytes >= bytesMax) return "store-full";
+    return this.#checkDisk() ? "disk-full" : undefined;
+  }
+
+  append(log: LogId, message: Message): LogRecord {
+    // Hot path: per durable message; allocates the record.
+    const state = this.#logs[log];
+    if (state === undefined) throw new Error(`there is no log ${log}`);
+    this.#assertOpen();
+    const group = this.#group;
+    const room = recordBytesMax(message);
+    let chunk = state.openChunk;
+    if (chunk === undefined || chunk.end + room > chunk.bytes.length) {
+      chunk = group.startChunk(state, this.#arena, room, message.receivedAt);
+      state.openChunk = chunk;
+    }
+    const bytesBefore = group.bytes;
+    const end = group.write(chunk, message);
+    this.#bytesSincePoll += group.bytes - bytesBefore;
+    const record: LogRecord = {
+      topic: message.topic,
+      qos: message.qos,
+      retain: message.retain,
+      bytes: chunk.bytes,
+      payloadStart: end - (message.payloadEnd - message.payloadStart),
+      payloadEnd: end,
+      properties: message.properties,
+      publisherId: message.publisherId,
+      receivedAt: message.receivedAt,
+      expiresAt: message.expiresAt,
+      log,
+      sequence: 0 as Sequence,
+      ordinal: 0 as Ordinal,
+      epoch: this.epoch,
+    };
+    group.records.push(record);
+    if (!this.#isSealScheduled) this.#scheduleSeal();
+    return record;
+  }
+
+  put(table: Table, key: Uint8Array, value: Uint8Array): void {
+    assertKey(table, key);
+    this.#change(table, key, value);
+  }
+
+  remove(table: Table, key: Uint8Array): void {
+    assertKey(table, key);
+    this.#change(table, key, undefined);
+  }
+
+  #change(table: Table, key: Uint8Array, value: Uint8Array | undefined): void {
+    this.#assertOpen();
+    this.#group.change(table, key, value);
+    if (!this.#isSealScheduled) this.#scheduleSeal();
+  }
+
+  get(table: Table, key: Uint8Array): Uint8Array | undefined {
+    const stored = this.#backing.get(table, storedKey(key));
+    return stored === undefined ? undefined : restoreEntry(storedKey(key), stored)[1];
+  }
+
+  scan(
+    table: Table,
+    prefix: Uint8Array,
+    from?: Uint8Array,
+    limit = Number.MAX_SAFE_INTEGER,
+  ): [key: Uint8Array, value: Uint8Array][] {
+    const found: [key: Uint8Array, value: Uint8Array][] = [];
+    const storedPrefix = prefix.subarray(0, PLAIN_KEY_BYTES_MAX);
+    const end = prefixEnd(storedPrefix);
+    let start = table === "meta" && storedPrefix.length === 0 ? BROKER_META_START : storedPrefix;
+    if (from !== undefined && Buffer.compare(storedKey(from), start) > 0) start = storedKey(from);
+    while (found.length < limit) {
+      const wanted = Math.min(limit - found.length, 1_024);
+      const entries = this.#backing.entries(table, start, end, wanted);
+      for (const [key, value] of entries) {
+        const entry = restoreEntry(key, value);
+        if (startsWith(entry[0], prefix)) found.push(entry);
+      }
+      const last = entries.at(-1);
+      if (last === undefined || entries.length < wanted) break;
+      start = Buffer.concat([last[0], Uint8Array.of(0)]);
+    }
+    return found;
+  }
+
+  read(log: LogId, from: Sequence, recordsMax: number, bytesMax: number): LogBatch {
+    return this.#reader.read(this.#log(log), from, recordsMax, bytesMax);
+  }
+
+  stats(log: LogId): LogStats {
+    const state = this.#log(log);
+    return {
+      firstSequence: state.firstSequence as Sequence,
+      nextSequence: state.flushedEnd as Sequence,
+      bytes: state.liveBytes,
+      oldestAt: this.#oldestAt(state),
+    };
+  }
+
+  trim(log: LogId, before: Sequence, beforeOrdinal: Ordinal): void {
+    this.#assertOpen();
+    const state = this.#log(log);
+    if (before <= state.trimMark) return;
+    const mark = findTrimMark(this.#reader, this.#decoder, state, before, beforeOrdinal);
+    if (mark <= state.trimMark) return;
+    state.trimMark = mark;
+    this.#trimming.add(state);
+    if (!this.#isSealScheduled) this.#scheduleSeal();
+  }
+
+  drain(): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#flight === undefined) this.#seal();
+    if (this.#flight === undefined) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearTimeout(this.#lingerTimer);
+    await this.#backing.close();
+  }
+
+  #log(log: LogId): LogState {
+    const state = this.#logs[log];
+    if (state === undefined) throw new Error(`there is no log ${log}`);
+    return state;
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new Error("the store is closed");
+    if (this.#failure !== undefined) {
+      throw new Error("the store has failed", { cause: this.#failure });
+    }
+  }
+
+  #scheduleSeal(): void {
+    if (this.#flight !== undefined) return;
+    this.#isSealScheduled = true;
+    this.#options.schedule(this.#onTurnEnd);
+  }
+
+  #turnEnded(): void {
+    this.#isSealScheduled = false;
+    this.#sealOrLinger();
+  }
+
+  #sealOrLinger(): void {
+    if (this.#flight !== undefined || this.#isClosed || this.#failure !== undefined) return;
+    const { lingerMs } = this.#options;
+    if (lingerMs === 0 || this.#group.records.length !== 1) this.#seal();
+    else this.#lingerTimer ??= setTimeout(() => this.#seal(), lingerMs);
+  }
+
+  /** Seals the open group and sends it to disk. */
+  #seal(): void {
+    clearTimeout(this.#lingerTimer);
+    this.#lingerTimer = undefined;
+    if (this.#flight !== undefined || this.#isClosed || this.#failure !== undefined) return;
+    if (this.#group.isEmpty && this.#trimming.size === 0) return;
+    const group = this.#group;
+    const commit = this.openCommit;
+    const numbered = this.#number(group, 0);
+    this.#events?.onSealing(commit);
+    this.#number(group, numbered);
+    const writes = [...group.changes.values()];
+    const trims: TrimStep[] = [];
+    for (const log of this.#trimming) trims.push(planTrim(this.#backing, log, writes));
+    this.#trimming.clear();
+    this.#closeChunks(group, writes);
+    this.#nextOrdinal += group.records.length;
+    this.#flight = { commit, group, trims };
+    this.#inFlightBytes = group.bytes;
+    this.#group = new Group();
+    this.#openCommit++;
+    this.#backing.commit(writes, (error) => this.#done(error));
+  }
+
+  /** Gives sequences and ordinals to the group's records from `start` on, in order of arrival. */
+  #number(group: Group, start: number): number {
+    const { records } = group;
+    for (let index = start; index < records.length; index++) {
+      const record = records[index];
+      const log = record === undefined ? undefined : this.#logs[record.log];
+      if (record === undefined || log === undefined) continue;
+      record.sequence = log.nextSequence++ as Sequence;
+      record.ordinal = (this.#nextOrdinal + index) as Ordinal;
+    }
+    return records.length;
+  }
+
+  /** Completes the chunks of a numbered group. */
+  #closeChunks(group: Group, writes: BackingWrite[]): void {
+    for (const { log } of group.chunks) {
+      log.openChunk = undefined;
+      log.groupBytes = 0;
+    }
+    for (const chunk of group.chunks) {
+      const { log, bytes, end } = chunk;
+      const firstOrdinal = this.#nextOrdinal + chunk.firstIndex;
+      const firstSequence = firstSequenceOf(group, chunk);
+      encodeChunkHeader(bytes, {
+        log: log.id,
+        epoch: this.epoch,
+        firstSequence,
+        firstOrdinal,
+        lastOrdinal: this.#nextOrdinal + chunk.lastIndex,
+        baseTime: chunk.baseTime,
+        latestTime: chunk.latestTime,
+        bytesBefore: log.sealedBytes,
+        count: chunk.count,
+        recordBytes: end - CHUNK_HEADER_BYTES,
+      });
+      log.sealedBytes += footprint(end);
+      log.groupBytes += end;
+      const key = logKey(log.id, firstSequence);
+      writes.push({ table: "log", key, value: bytes.subarray(0, end) });
+    }
+  }
+
+  #done(error: Error | undefined): void {
+    const flight = this.#flight;
+    if (flight === undefined) return;
+    this.#flight = undefined;
+    this.#inFlightBytes = 0;
+    if (error !== undefined) {
+      this.#fail(flight.commit, error);
+      return;
+    }
+    this.#applyFlushed(flight);
+    this.#flushedCommit = flight.commit;
+    this.#events?.onFlushed(flight.commit);
+    for (const chunk of flight.group.chunks) this.#arena.giveBack(chunk.bytes);
+    if (this.#lingerTimer === undefined) this.#sealOrLinger();
+    if (this.#flight === undefined && this.#group.isEmpty) {
+      for (const waiter of this.#waiters.splice(0)) waiter.resolve();
+    } else if (this.#waiters.length > 0) {
+      this.#seal();
+    }
+  }
+
+  #fail(commit: CommitNumber, error: Error): void {
+    this.#failure = error;
+    clearTimeout(this.#lingerTimer);
+    this.#events?.onFailed(commit, error);
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+  }
+
+  /** Moves what readers may see. */
+  #applyFlushed(flight: Flight): void {
+    const touched = new Set<LogState>();
+    for (const { log } of flight.group.chunks) touched.add(log);
+    for (const { log } of flight.trims) touched.add(log);
+    for (const log of touched) this.#liveBytes -= log.liveBytes;
+    for (const chunk of flight.group.chunks) {
+      const { log } = chunk;
+      const first = firstSequenceOf(flight.group, chunk);
+      log.firstChunk ??= first;
+      log.flushedEnd = first + chunk.count;
+      log.flushedBytes += footprint(chunk.end);
+      if (chunk.latestTime > (this.#latestTime ?? 0)) this.#latestTime = chunk.latestTime;
+    }
+    for (const { log, trimMark, firstChunk, bytesBefore, isPartial } of flight.trims) {
+      log.firstSequence = trimMark;
+      log.firstChunk = firstChunk ?? log.firstChunk;
+      log.bytesBefore = bytesBefore;
+      if (isPartial) this.#trimming.add(log);
+    }
+    for (const log of touched) this.#liveBytes += log.liveBytes;
+  }
+
+  #oldestAt(log: LogState): Instant | undefined {
+    if (log.firstSequence === log.flushedEnd) return undefined;
+    const known = this.#oldest.get(log);
+    if (known?.first === log.firstSequence) return known.at;
+    const { records } = this.#reader.read(log, log.firstSequence, 1, 0);
+    const at = records[0]?.receivedAt;
+    this.#oldest.set(log, { first: log.firstSequence, at });
+    return at;
+  }
+
+  /** True when the disk has less than the reserve; asks the file system now and then. */
+  #checkDisk(): boolean {
+    const now = performance.now();
+    if (now - this.#diskPolledAt >= DISK_POLL_MS || this.#bytesSincePoll >= DISK_POLL_BYTES) {
+      this.#diskPolledAt = now;
+      this.#bytesSincePoll = 0;
+      const free = this.#backing.bytesFree(this.#liveBytes + this.pendingBytes);
+      this.#isDiskFull = free < this.#options.diskReserveBytes;
+    }
+    return this.#isDiskFull;
+  }
+}
+
+function firstSequenceOf(group: Group, chunk: OpenChunk): number {
+  return group.records[chunk.firstIndex]?.sequence ?? 0;
+}
+
+function assertKey(table: Table, key: Uint8Array): void {
+  if (key.length === 0) throw new Error("a key has at least one byte");
+  if (table === "meta" && (key[0] ?? 0) < BROKER_META_MIN)
+    throw new Error("this key is the store's own");
+}

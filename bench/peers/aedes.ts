@@ -1,0 +1,35 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { BrokerProcess } from "./broker-process.ts";
+import type { Peer } from "./peer.ts";
+import { versionOf } from "./rillmq.ts";
+
+const require = createRequire(import.meta.url);
+
+/** aedes in a process of its own, from memory. */
+export const aedes: Peer = {
+  name: "aedes",
+
+  async probe() {
+    const version = installedVersion();
+    if (version === undefined) return { isPresent: false, reason: "not installed" };
+    const conditions = "from memory, concurrency 0, noDelay, on Node through tsx";
+    return { isPresent: true, version, conditions };
+  },
+
+  start() {
+    const script = join(import.meta.dirname, "aedes-broker.ts");
+    return BrokerProcess.startUntilReadyLine(process.execPath, [...process.execArgv, script]);
+  },
+};
+
+function installedVersion(): string | undefined {
+  try {
+    // Its package.json cannot be resolved, but stands next to its main file.
+    const file = join(require.resolve("aedes"), "..", "package.json");
+    return versionOf(JSON.parse(readFileSync(file, "utf8")));
+  } catch {
+    return undefined;
+  }
+}

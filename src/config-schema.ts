@@ -152,9 +152,9 @@ const uplinkCommon = {
     .max(64)
     .meta({ description: "The streams it forwards, each in order." }),
   window: count(
-    256,
+    1_024,
     { min: 1, max: 65_535 },
-    "Most records sent and not yet acknowledged; an MQTT remote's Receive Maximum bounds it further.",
+    "Most records of a lane sent and not yet acknowledged; an MQTT remote's Receive Maximum bounds it further.",
   ),
   inflightBytesMax: size(
     "4MiB",
@@ -181,7 +181,9 @@ const uplinkCommon = {
 };
 
 const natsUplink = z.strictObject({
-  driver: z.literal("nats").meta({ description: "NATS JetStream: exactly once." }),
+  driver: z
+    .literal("nats")
+    .meta({ description: "NATS JetStream: exactly once into a stream with limits retention." }),
   ...uplinkCommon,
   ...remoteUrls("nats", 4222),
   token: secret("Token at the remote, instead of user name and password."),
@@ -259,6 +261,11 @@ export const mqttSchema = z.strictObject({
     { min: 256, max: 256 * MiB - 1 },
     "Largest packet taken; told to MQTT 5 clients.",
   ),
+  connectPacketBytesMax: size(
+    "64KiB",
+    { min: 256, max: 256 * MiB - 1 },
+    "Largest packet taken from a client whose CONNECT has not been accepted yet.",
+  ),
   keepAliveMaxSeconds: seconds(
     65_535,
     { min: 1, max: 65_535 },
@@ -280,10 +287,10 @@ export const mqttSchema = z.strictObject({
     { min: 0, max: 4_294_967_295 },
     "How long a durable session may outlive its connection; 4294967295: for ever.",
   ),
-  backlogMessagesMax: count(
-    100_000,
-    { min: 1, max: 100_000_000 },
-    "Most messages that wait in one durable session; what exceeds it is dropped, oldest first, and counted.",
+  memoryBacklogBytesMax: size(
+    "1MiB",
+    { min: 4 * KiB, max: GiB },
+    "Most bytes of QoS 1 and 2 messages that wait in memory for a session without expiry; durable sessions wait on disk.",
   ),
   subscriptionsPerSessionMax: count(1_000, { min: 1, max: 1_000_000 }, "Most of one session."),
   topicLevelsMax: count(128, { min: 1, max: 65_535 }, "Most levels of a topic or topic filter."),

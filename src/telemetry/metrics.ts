@@ -5,16 +5,7 @@
 import { readdirSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-
-/** Totals since the start; the broker's own object fits. */
-export interface CountersView {
-  /** Messages received from publishers, by QoS 0, 1, 2. */
-  readonly received: readonly [number, number, number];
-  /** Messages handed to subscribers' connections, by QoS 0, 1, 2. */
-  readonly delivered: readonly [number, number, number];
-  /** Messages dropped by a declared policy, by reason. */
-  readonly dropped: Readonly<Record<string, number>>;
-}
+import type { Counters } from "../broker/counters.ts";
 
 export interface StreamView {
   readonly name: string;
@@ -45,7 +36,7 @@ export interface UplinkView {
 
 /** Where the metrics come from; asked once per scrape. */
 export interface MetricsSource {
-  counters(): CountersView;
+  counters(): Readonly<Counters>;
   connections(): number;
   sessions(): { readonly online: number; readonly offline: number };
   store(): { readonly liveBytes: number; readonly pendingBytes: number };
@@ -112,25 +103,59 @@ function addClients(collected: Collected, source: MetricsSource): void {
       [offline, { state: "offline" }],
     ];
   });
-  const byQos = (counts: readonly number[]): Sample[] =>
-    counts.map((count, qos) => [count, { qos: String(qos) }]);
+  addMessages(collected, () => source.counters());
+  collected.counter("rillmq_connections_accepted_total", "Connections accepted.", [], () => [
+    [source.counters().connectionsAccepted],
+  ]);
+  collected.counter("rillmq_connections_refused_total", "Connections refused.", [], () => [
+    [source.counters().connectionsRefused],
+  ]);
+  collected.counter(
+    "rillmq_protocol_errors_total",
+    "Connections closed for malformed packets or protocol errors.",
+    [],
+    () => [[source.counters().protocolErrors]],
+  );
+}
+
+function addMessages(collected: Collected, counters: () => Readonly<Counters>): void {
   collected.counter(
     "rillmq_messages_received_total",
     "Messages received from publishers, by their QoS.",
     ["qos"],
-    () => byQos(source.counters().received),
+    () => [
+      [counters().messagesReceivedQos0, { qos: "0" }],
+      [counters().messagesReceivedQos1, { qos: "1" }],
+      [counters().messagesReceivedQos2, { qos: "2" }],
+    ],
   );
   collected.counter(
     "rillmq_messages_delivered_total",
     "Messages sent to subscribers, by the QoS they were sent with.",
     ["qos"],
-    () => byQos(source.counters().delivered),
+    () => [
+      [counters().messagesDeliveredQos0, { qos: "0" }],
+      [counters().messagesDeliveredQos1, { qos: "1" }],
+      [counters().messagesDeliveredQos2, { qos: "2" }],
+    ],
   );
   collected.counter(
     "rillmq_messages_dropped_total",
-    "Messages dropped by a declared policy, by reason.",
+    "Messages not delivered to somebody by a declared policy, by reason.",
     ["reason"],
-    () => Object.entries(source.counters().dropped).map(([reason, count]) => [count, { reason }]),
+    () => [
+      [counters().droppedSlowSubscriber, { reason: "slow-subscriber" }],
+      [counters().droppedExpired, { reason: "expired" }],
+      [counters().droppedLost, { reason: "lost" }],
+      [counters().droppedOldest, { reason: "oldest" }],
+      [counters().droppedNotStored, { reason: "not-stored" }],
+    ],
+  );
+  collected.counter(
+    "rillmq_messages_refused_total",
+    "Messages refused with a reason code, or whose publisher was held back and closed.",
+    [],
+    () => [[counters().refused]],
   );
 }
 

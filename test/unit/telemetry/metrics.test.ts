@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Counters } from "../../../src/broker/counters.ts";
+import { createMetrics, type MetricsSource } from "../../../src/telemetry/metrics.ts";
+
+function sourceOf(counters: Counters, state: { readonly uplink: string }): MetricsSource {
+  return {
+    counters: () => counters,
+    connections: () => 3,
+    sessions: () => ({ online: 3, offline: 2 }),
+    store: () => ({ liveBytes: 4_096, pendingBytes: 17 }),
+    streams: () => [{ name: "telemetry", messages: 12, bytes: 340 }],
+    uplinks: () => [
+      {
+        name: "centre",
+        state: state.uplink,
+        lanes: [
+          {
+            stream: "telemetry",
+            lagMessages: 7,
+            lagBytes: 70,
+            oldestUnsentSeconds: 1.5,
+            acknowledged: 5,
+            resent: 2,
+            reconciled: 1,
+          },
+        ],
+      },
+    ],
+  };
+}
+
+/** Samples by name and labels. */
+const samplesOf = (text: string): Map<string, number> =>
+  new Map(
+    text
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"))
+      .map((line) => {
+        const end = line.lastIndexOf(" ");
+        return [line.slice(0, end), Number(line.slice(end + 1))];
+      }),
+  );
+
+test("metrics show what the source says at the time of the scrape", async () => {
+  const counters = new Counters();
+  const state = { uplink: "connecting" };
+  const metrics = createMetrics(sourceOf(counters, state));
+  counters.messagesReceivedQos1 = 41;
+  await metrics.text();
+  counters.messagesReceivedQos1 = 42;
+  counters.droppedSlowSubscriber = 4;
+  state.uplink = "streaming";
+  const samples = samplesOf(await metrics.text());
+  const expected: Record<string, number> = {
+    rillmq_connections: 3,
+    'rillmq_sessions{state="online"}': 3,
+    'rillmq_sessions{state="offline"}': 2,
+    'rillmq_messages_received_total{qos="1"}': 42,
+    'rillmq_messages_delivered_total{qos="2"}': 0,
+    'rillmq_messages_dropped_total{reason="slow-subscriber"}': 4,
+    rillmq_store_live_bytes: 4_096,
+    rillmq_store_pending_bytes: 17,
+    'rillmq_stream_messages{stream="telemetry"}': 12,
+    'rillmq_stream_bytes{stream="telemetry"}': 340,
+    'rillmq_uplink_state{uplink="centre",state="streaming"}': 1,
+    'rillmq_uplink_lag_messages{uplink="centre",stream="telemetry"}': 7,
+    'rillmq_uplink_lag_bytes{uplink="centre",stream="telemetry"}': 70,
+    'rillmq_uplink_oldest_unsent_seconds{uplink="centre",stream="telemetry"}': 1.5,
+    'rillmq_uplink_acknowledged_total{uplink="centre",stream="telemetry"}': 5,
+    'rillmq_uplink_resent_total{uplink="centre",stream="telemetry"}': 2,
+    'rillmq_uplink_reconciled_total{uplink="centre",stream="telemetry"}': 1,
+  };
+  for (const [name, value] of Object.entries(expected))
+    assert.equal(samples.get(name), value, name);
+  assert.equal(samples.get('rillmq_uplink_state{uplink="centre",state="connecting"}'), undefined);
+  assert.ok((samples.get("process_resident_memory_bytes") ?? 0) > 1_000_000);
+});
+
+test("flushes fall into the histogram's buckets", async () => {
+  const metrics = createMetrics(sourceOf(new Counters(), { uplink: "paused" }));
+  metrics.observeFlush(0.0015);
+  metrics.observeFlush(0.3);
+  const samples = samplesOf(await metrics.text());
+  assert.equal(samples.get('rillmq_flush_seconds_bucket{le="0.001"}'), 0);
+  assert.equal(samples.get('rillmq_flush_seconds_bucket{le="0.002"}'), 1);
+  assert.equal(samples.get('rillmq_flush_seconds_bucket{le="0.5"}'), 2);
+  assert.equal(samples.get("rillmq_flush_seconds_count"), 2);
+});
+
+test("every counter of the broker is in a metric", async () => {
+  const counters = new Counters();
+  const names = Object.keys(counters) as (keyof Counters)[];
+  assert.ok(names.length > 0);
+  names.forEach((name, i) => {
+    counters[name] = 1_000_000 + i;
+  });
+  const metrics = createMetrics(sourceOf(counters, { uplink: "paused" }));
+  const values = new Set(samplesOf(await metrics.text()).values());
+  for (const name of names) assert.ok(values.has(counters[name]), `${name} is shown nowhere`);
+});

@@ -29,6 +29,10 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+/** Settings in the caller's environment would go over the demo's configuration file. */
+const cleanEnvironment = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("RILLMQ_")));
+
 function signal(pid: number | undefined, name: "SIGKILL" | "SIGTERM"): void {
   if (pid === undefined) return;
   try {
@@ -79,7 +83,10 @@ export class EdgeProcess {
   start(): void {
     const log = openSync(this.#logFile, "a");
     const argv = [this.#bin, "serve", "--config", this.#configFile];
-    const child = spawn(process.execPath, argv, { stdio: ["ignore", "pipe", log] });
+    const child = spawn(process.execPath, argv, {
+      stdio: ["ignore", "pipe", log],
+      env: cleanEnvironment(),
+    });
     closeSync(log);
     this.#child = child;
     this.#isExitExpected = false;

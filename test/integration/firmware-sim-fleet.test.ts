@@ -94,7 +94,12 @@ describe("a fleet", () => {
     const proxy = new TcpProxy({ host: "127.0.0.1", port: sink.port });
     const port = await proxy.listen();
     const fleet = new Fleet(
-      optionsOf(port, { run: "cut", profile: decodeProfile("sensor=2,alarm=3"), messages: 1_500 }),
+      optionsOf(port, {
+        run: "cut",
+        profile: decodeProfile("sensor=2,alarm=3"),
+        messages: 2_000,
+        ratePerSecond: 100,
+      }),
     );
     sink.records.length = 0;
     fleet.start();
@@ -117,7 +122,7 @@ describe("a fleet", () => {
     }
     const report = checkSink(fleet.ledgers, sink.records);
     assert.equal(report.lost, 0);
-    assert.equal(report.distinct, 1_500);
+    assert.equal(report.distinct, 2_000);
     assert.equal(report.orderViolations, 0);
     assert.ok(report.repeated > 0, "a QoS 1 device cannot know and sends again");
     assert.equal(report.repeatedQos2, 0);

@@ -8,7 +8,7 @@
  * - QoS 1 and 2 deliveries to durable sessions: after the flush, by reference to the log.
  * - A message published with QoS 2 that is stored: to everybody after the flush, so that a crash makes no copy.
  */
-import { type Clock, type Instant } from "../lib/clock.ts";
+import type { Clock, Instant } from "../lib/clock.ts";
 import { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { RingBuffer } from "../lib/ring-buffer.ts";
 import { AcknowledgementGate } from "./acknowledgements.ts";
@@ -31,8 +31,8 @@ import {
   type StoreEvents,
 } from "./store.ts";
 import { type Stream, type StreamLoss, type StreamSettings, Streams } from "./streams.ts";
-import { Subscriptions, type SubscribeRequest } from "./subscriptions.ts";
 import { type RouteTarget, SubscriptionTree } from "./subscription-tree.ts";
+import { type SubscribeRequest, Subscriptions } from "./subscriptions.ts";
 import { TopicTable } from "./topic.ts";
 import { Wills } from "./wills.ts";
 
@@ -179,7 +179,11 @@ export class Broker implements StoreEvents {
 
   /** Serves what is due. */
   onTime(now: Instant): void {
-    for (let due = this.deadlines.takeDue(now); due !== undefined; due = this.deadlines.takeDue(now)) {
+    for (
+      let due = this.deadlines.takeDue(now);
+      due !== undefined;
+      due = this.deadlines.takeDue(now)
+    ) {
       due.onDue(now);
     }
     if (now >= this.#choresDeadline) this.#doChores(now);
@@ -242,10 +246,7 @@ export class Broker implements StoreEvents {
       const refusal = this.#refusal(message, stream);
       if (refusal === PublishOutcome.hold) return refusal;
       if (refusal === PublishOutcome.refused) {
-        if (message.qos > 0) {
-          this.counters.refused++;
-          return refusal;
-        }
+        if (message.qos > 0) return refusal;
         // QoS 0 promises nothing: those who listen get it, the log does not.
         this.counters.droppedNotStored++;
         for (const target of route) this.#deliverQos0(message, target, publisher);
@@ -283,18 +284,29 @@ export class Broker implements StoreEvents {
     const isDeferred = qos === 2 && (isStored || publisher?.isDurable === true);
     const deferred = isDeferred ? copyMessage(message) : undefined;
     for (const target of route) {
-      const session = target.subscriber;
-      const granted = session === publisher ? target.ownQos : target.qos;
-      if (granted === -1) continue;
-      const deliveredQos = lowerQos(qos, granted);
-      if (deliveredQos > 0 && session.isDurable) {
-        if (record !== undefined) this.#stage(session, record, deliveredQos, message, target);
-      } else if (deferred !== undefined) {
-        const commit = this.#store.openCommit;
-        this.#deferred.push({ commit, message: deferred, target, qos: deliveredQos });
-      } else {
-        this.#deliver(message, target, deliveredQos);
-      }
+      this.#hand(message, publisher, target, record, deferred);
+    }
+  }
+
+  /** One copy to one session. Hot path: per message and subscriber. */
+  #hand(
+    message: Message,
+    publisher: Session | undefined,
+    target: RouteTarget<Session>,
+    record: LogRecord | undefined,
+    deferred: Message | undefined,
+  ): void {
+    const session = target.subscriber;
+    const granted = session === publisher ? target.ownQos : target.qos;
+    if (granted === -1) return;
+    const qos = lowerQos(message.qos, granted);
+    if (qos > 0 && session.isDurable) {
+      if (record !== undefined) this.#stage(session, record, qos, message, target);
+    } else if (deferred !== undefined) {
+      const commit = this.#store.openCommit;
+      this.#deferred.push({ commit, message: deferred, target, qos });
+    } else {
+      this.#deliver(message, target, qos);
     }
   }
 
@@ -389,6 +401,7 @@ function outboundEventsOf(
     },
     onDropped(reason) {
       if (reason === "expired") counters.droppedExpired++;
+      else if (reason === "too-large") counters.droppedTooLarge++;
       else counters.droppedLost++;
     },
   };

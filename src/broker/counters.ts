@@ -10,6 +10,8 @@ export class Counters {
   droppedSlowSubscriber = 0;
   /** Messages whose expiry interval ran out before delivery. */
   droppedExpired = 0;
+  /** Messages larger than the packets their subscriber takes. */
+  droppedTooLarge = 0;
   /** Messages that a session was owed and whose log gave them up (drop-oldest) or lost them (damage). */
   droppedLost = 0;
   /** Messages that a stream with drop-oldest gave up. */

@@ -6,8 +6,8 @@
  *                                                `--PUBACK, PUBREC >= 0x80--> (gone)
  */
 import type { Message } from "./message.ts";
-import { type CommitNumber, NO_COMMIT } from "./store.ts";
 import type { Owed } from "./owed.ts";
+import { type CommitNumber, NO_COMMIT } from "./store.ts";
 
 export interface InflightEntry {
   readonly packetId: number;

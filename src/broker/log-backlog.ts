@@ -207,4 +207,3 @@ function chunkOf(owed: Owed[]): ReferenceChunk {
   for (const item of owed) item.chunk = chunk;
   return chunk;
 }
-

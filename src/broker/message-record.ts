@@ -43,7 +43,10 @@ export function encodeMessageRecord(message: Message): Uint8Array {
   record[0] = VERSION;
   new DataView(record.buffer).setUint32(1, headBytes.length);
   record.set(headBytes, 5);
-  record.set(message.bytes.subarray(message.payloadStart, message.payloadEnd), 5 + headBytes.length);
+  record.set(
+    message.bytes.subarray(message.payloadStart, message.payloadEnd),
+    5 + headBytes.length,
+  );
   return record;
 }
 

@@ -27,7 +27,7 @@ export interface OutboundLimits {
 }
 
 /** Messages that were owed and could not be delivered, by reason: for the counters. */
-export type DropReason = "expired" | "lost";
+export type DropReason = "expired" | "lost" | "too-large";
 
 export interface OutboundEvents {
   now(): number;
@@ -184,6 +184,14 @@ export class Outbound {
     if (entry === undefined || entry.owed.qos !== 1) return false;
     this.#settle(entry);
     return true;
+  }
+
+  /** The message is too large for the client: settled as if it had been acknowledged [MQTT-3.1.2-25]. */
+  discard(packetId: number): void {
+    const entry = this.#inflight.get(packetId);
+    if (entry === undefined) return;
+    this.#events.onDropped("too-large");
+    this.#settleSent(entry);
   }
 
   /** PUBREC. False when no QoS 2 message with this packet identifier is in flight [MQTT 5.0 section 4.3.3]. */
@@ -374,12 +382,7 @@ export class Outbound {
   }
 
   /** Enters the message into the window and sends it. */
-  #send(
-    subscriber: Subscriber,
-    owed: Owed,
-    message: Message,
-    keep: Message | undefined,
-  ): void {
+  #send(subscriber: Subscriber, owed: Owed, message: Message, keep: Message | undefined): void {
     const packetId = this.#inflight.allocate();
     if (packetId === 0) return;
     const entry = this.#inflight.add(packetId, owed, "published", keep);
@@ -421,7 +424,7 @@ export class Outbound {
   /** A QoS 2 delivery is over: what says so stays until its references record goes. */
   #settleSent(entry: InflightEntry): void {
     const { owed } = entry;
-    if (owed.chunk !== undefined && owed.chunk.unsettled > 1) {
+    if (owed.qos === 2 && owed.chunk !== undefined && owed.chunk.unsettled > 1) {
       this.#putSent(owed.ordinal, SENT.done, entry.packetId);
     }
     this.#settle(entry);

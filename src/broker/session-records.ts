@@ -102,9 +102,7 @@ export function encodeReferences(references: readonly Reference[]): Uint8Array {
     writeVarint(writer, reference.log);
     writeVarint(writer, reference.sequence);
     const ids = reference.subscriptionIds;
-    writer.writeByte(
-      reference.qos | (reference.retain ? 4 : 0) | (ids === undefined ? 0 : 8),
-    );
+    writer.writeByte(reference.qos | (reference.retain ? 4 : 0) | (ids === undefined ? 0 : 8));
     if (ids === undefined) continue;
     writeVarint(writer, ids.length);
     for (const id of ids) writeVarint(writer, id);

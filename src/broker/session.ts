@@ -6,15 +6,16 @@
  * A session is durable when it was created with an expiry interval above 0; only then it is on disk. Packet identifiers
  * received with QoS 2 belong to it: `committing` until their commit is flushed, then `stored`, gone with PUBREL.
  */
-import type { Deadline } from "../lib/deadline-heap.ts";
+
 import type { Instant } from "../lib/clock.ts";
+import type { Deadline } from "../lib/deadline-heap.ts";
+import type { Due } from "./due.ts";
 import type { QoS } from "./message.ts";
 import { Outbound, type OutboundEvents, type OutboundLimits } from "./outbound.ts";
 import { receivedKey, sessionKey } from "./session-records.ts";
 import { type CommitNumber, NO_COMMIT, type Store } from "./store.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { SubscriptionOptions } from "./subscription-tree.ts";
-import type { Due } from "./due.ts";
 
 /** No expiry: the session stays until it is ended [MQTT 5.0 section 3.1.2.11.2]. */
 export const NEVER_MS = Number.POSITIVE_INFINITY;
@@ -108,9 +109,12 @@ export class Session {
     return this.#received.size;
   }
 
-  /** A QoS 2 message was taken; its packet identifier is stored in the same commit [MQTT-4.3.3-9]. Returns that commit. */
-  receive(packetId: number): CommitNumber {
-    let commit = NO_COMMIT;
+  /**
+   * A QoS 2 message was taken that waits for `messageCommit`; its packet identifier is stored in the same commit
+   * [MQTT-4.3.3-9]. Returns the commit that PUBREC waits for.
+   */
+  receive(packetId: number, messageCommit: CommitNumber): CommitNumber {
+    let commit = messageCommit;
     if (this.isDurable) {
       this.#store.put("meta", receivedKey(this.number, packetId), Uint8Array.of(1));
       commit = this.#store.openCommit;

@@ -231,7 +231,10 @@ export class Sessions {
     const owed = new Map<number, RecoveredOwed>();
     const orphans = new Set<number>();
     const [references, sent, received] = NUMBERED_PREFIXES;
-    const visit = (prefix: number, onRow: (session: Session, key: Uint8Array, v: Uint8Array) => void) =>
+    const visit = (
+      prefix: number,
+      onRow: (session: Session, key: Uint8Array, v: Uint8Array) => void,
+    ) =>
       this.#scanAll(prefix, (key, value) => {
         const session = byNumber.get(sessionNumberOf(key));
         if (session === undefined) orphans.add(sessionNumberOf(key));

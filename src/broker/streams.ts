@@ -110,10 +110,7 @@ export class Streams {
    * Lets go of what nobody needs: in the session log all that sessions do not owe (`owedFrom`: the lowest ordinal that one
    * does), in streams also what every uplink has delivered (`deliveredBefore`; undefined: no uplink reads it).
    */
-  trim(
-    owedFrom: Ordinal,
-    deliveredBefore: (log: LogId) => Sequence | undefined,
-  ): void {
+  trim(owedFrom: Ordinal, deliveredBefore: (log: LogId) => Sequence | undefined): void {
     this.#store.trim(SESSION_LOG, this.#store.stats(SESSION_LOG).nextSequence, owedFrom);
     for (const { log } of this.all) {
       const before = deliveredBefore(log);

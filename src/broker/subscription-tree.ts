@@ -95,7 +95,8 @@ export class SubscriptionTree<S> {
     for (let i = path.length - 1; i > 0; i--) {
       const parent = path[i - 1];
       const level = levels[i - 1];
-      if (path[i]?.isEmpty !== true || parent?.children === undefined || level === undefined) return;
+      if (path[i]?.isEmpty !== true || parent?.children === undefined || level === undefined)
+        return;
       parent.children.delete(level);
       if (parent.children.size === 0) parent.children = undefined;
     }

@@ -9,7 +9,10 @@ import type { SubscriptionOptions, SubscriptionTree } from "./subscription-tree.
 
 /** One SUBSCRIBE: filters that were found valid. `results` gets true for each that was granted, in order. */
 export interface SubscribeRequest {
-  readonly filters: readonly { readonly topicFilter: string; readonly options: SubscriptionOptions }[];
+  readonly filters: readonly {
+    readonly topicFilter: string;
+    readonly options: SubscriptionOptions;
+  }[];
   readonly results: boolean[];
 }
 
@@ -57,11 +60,7 @@ export class Subscriptions {
   }
 
   /** Removes subscriptions; `results` gets true for each that there was. Returns the commit that UNSUBACK waits for. */
-  unsubscribe(
-    session: Session,
-    topicFilters: readonly string[],
-    results: boolean[],
-  ): CommitNumber {
+  unsubscribe(session: Session, topicFilters: readonly string[], results: boolean[]): CommitNumber {
     for (const topicFilter of topicFilters) {
       this.#tree.remove(session, topicFilter);
       results.push(session.subscriptions.delete(topicFilter));

@@ -1,0 +1,134 @@
+/** CONNECT: what is asked for, and what of it is granted [MQTT 5.0 section 3.1]. Pure: reads the packet and the options. */
+
+import { NEVER_MS } from "../broker/session.ts";
+import type { Topic, TopicTable } from "../broker/topic.ts";
+import { isTopicName, levelCount } from "../broker/topic.ts";
+import type { Will } from "../broker/wills.ts";
+import type { Instant } from "../lib/clock.ts";
+import { CLIENT_ID_BYTES_MAX, type ConnectionOptions } from "./connection-options.ts";
+import { toMessageProperties } from "./message-properties.ts";
+import { type ConnectPacket, ProtocolVersion } from "./packet.ts";
+import type { Properties } from "./properties.ts";
+import { ReasonCode } from "./reason-code.ts";
+
+/** Session expiry interval that means never [MQTT 5.0 section 3.1.2.11.2]. */
+const EXPIRY_NEVER_SECONDS = 0xffff_ffff;
+/** Receive Maximum when the client names none [MQTT 5.0 section 3.1.2.11.3]. */
+const RECEIVE_MAXIMUM_DEFAULT = 65_535;
+
+/** What the connection works with once CONNECT is accepted. */
+export interface Granted {
+  readonly clientId: string;
+  readonly cleanStart: boolean;
+  readonly expiryMs: number;
+  readonly will: Will | undefined;
+  /** 0: none. */
+  readonly keepAliveMs: number;
+  readonly receiveMaximum: number;
+  /** Largest packet the client takes, in bytes; Infinity: any. */
+  readonly packetBytesMax: number;
+  /** Properties of CONNACK; `{}` in 3.x. */
+  readonly connackProperties: Properties;
+}
+
+/** A reason code of 0x80 or more, or what is granted. */
+export function grantConnect(
+  packet: ConnectPacket,
+  options: ConnectionOptions,
+  topics: TopicTable,
+  now: Instant,
+): Granted | number {
+  const { properties, protocolVersion } = packet;
+  const isV5 = protocolVersion === ProtocolVersion.v5;
+  if (properties.authenticationMethod !== undefined) return ReasonCode.badAuthenticationMethod;
+  if (Buffer.byteLength(packet.clientId) > CLIENT_ID_BYTES_MAX) {
+    return ReasonCode.clientIdentifierNotValid;
+  }
+  // 3.x: without an identifier there is nothing to find the session by [MQTT-3.1.3-8].
+  if (packet.clientId === "" && !isV5 && !packet.cleanStart) {
+    return ReasonCode.clientIdentifierNotValid;
+  }
+  const will = willOf(packet, topics, options.topicLevelsMax, now);
+  if (typeof will === "number") return will;
+  const clientId = packet.clientId === "" ? options.assignClientId() : packet.clientId;
+  const expiryMs = Math.min(askedExpiryMs(packet), options.sessionExpiryMaxMs);
+  const keepAliveSeconds = isV5
+    ? grantedKeepAlive(packet.keepAliveSeconds, options.keepAliveMaxSeconds)
+    : packet.keepAliveSeconds;
+  const granted: Granted = {
+    clientId,
+    cleanStart: packet.cleanStart,
+    expiryMs,
+    will,
+    keepAliveMs: keepAliveSeconds * 1_000,
+    receiveMaximum: properties.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT,
+    packetBytesMax: properties.maximumPacketBytes ?? Number.POSITIVE_INFINITY,
+    connackProperties: {},
+  };
+  if (isV5) fillConnack(granted, packet, options, keepAliveSeconds);
+  return granted;
+}
+
+function fillConnack(
+  granted: Granted,
+  packet: ConnectPacket,
+  options: ConnectionOptions,
+  keepAliveSeconds: number,
+): void {
+  const sent = granted.connackProperties;
+  if (granted.expiryMs !== askedExpiryMs(packet)) {
+    sent.sessionExpirySeconds = Math.floor(granted.expiryMs / 1_000);
+  }
+  sent.receiveMaximum = options.receiveMaximum;
+  sent.maximumPacketBytes = options.packetBytesMax;
+  if (packet.clientId === "") sent.assignedClientId = granted.clientId;
+  if (options.topicAliasMaximum > 0) sent.topicAliasMaximum = options.topicAliasMaximum;
+  if (keepAliveSeconds !== packet.keepAliveSeconds) sent.serverKeepAliveSeconds = keepAliveSeconds;
+  sent.isSharedSubscriptionAvailable = false;
+}
+
+/** No keep alive at all is longer than any limit. */
+const grantedKeepAlive = (asked: number, max: number): number =>
+  max < 65_535 && (asked === 0 || asked > max) ? max : asked;
+
+function askedExpiryMs(packet: ConnectPacket): number {
+  if (packet.protocolVersion !== ProtocolVersion.v5) return packet.cleanStart ? 0 : NEVER_MS;
+  return expiryMsOf(packet.properties.sessionExpirySeconds ?? 0);
+}
+
+/** A session expiry interval in milliseconds. */
+export const expiryMsOf = (seconds: number): number =>
+  seconds === EXPIRY_NEVER_SECONDS ? NEVER_MS : seconds * 1_000;
+
+/** False for names that clients may not publish to: malformed, too deep, or the broker's own (`$`). */
+export const mayPublishTo = (topic: Topic, levelsMax: number): boolean =>
+  isTopicName(topic.text) && !topic.text.startsWith("$") && levelCount(topic.text) <= levelsMax;
+
+function willOf(
+  packet: ConnectPacket,
+  topics: TopicTable,
+  levelsMax: number,
+  now: Instant,
+): Will | undefined | number {
+  const { will } = packet;
+  if (will === undefined) return undefined;
+  const topic = topics.of(will.topic);
+  if (!mayPublishTo(topic, levelsMax)) return ReasonCode.topicNameInvalid;
+  const expirySeconds = will.properties.messageExpirySeconds;
+  return {
+    message: {
+      topic,
+      qos: will.qos,
+      retain: will.retain,
+      bytes: will.payload,
+      payloadStart: 0,
+      payloadEnd: will.payload.length,
+      properties: toMessageProperties(will.properties),
+      publisherId: packet.clientId,
+      receivedAt: now,
+      expiresAt: undefined,
+    },
+    delayMs: (will.properties.willDelaySeconds ?? 0) * 1_000,
+    messageExpiryMs: expirySeconds === undefined ? undefined : expirySeconds * 1_000,
+  };
+}

@@ -1,0 +1,24 @@
+/** The bounds of one connection; see the configuration for their defaults. */
+export interface ConnectionOptions {
+  /** Largest packet taken, in bytes. */
+  readonly packetBytesMax: number;
+  /** Largest packet taken before CONNECT was accepted, in bytes. */
+  readonly connectPacketBytesMax: number;
+  readonly connectTimeoutMs: number;
+  /** Longest keep alive granted to an MQTT 5 client, in seconds. */
+  readonly keepAliveMaxSeconds: number;
+  /** QoS 1 and 2 messages of the client that may wait for their acknowledgement, 1..65535. */
+  readonly receiveMaximum: number;
+  /** Topic aliases the client may use; 0: none. */
+  readonly topicAliasMaximum: number;
+  /** Longest session expiry granted, in milliseconds; Infinity: no limit. */
+  readonly sessionExpiryMaxMs: number;
+  readonly topicLevelsMax: number;
+  /** How long a publisher is held back before its connection is closed. */
+  readonly holdMaxMs: number;
+  /** A Client Identifier for a client that has none; never the same twice. */
+  readonly assignClientId: () => string;
+}
+
+/** Longest Client Identifier taken, in bytes of UTF-8: it is part of a key in the store. */
+export const CLIENT_ID_BYTES_MAX = 1_024;

@@ -1,0 +1,431 @@
+/**
+ * One network connection that speaks MQTT, server side; sans-IO.
+ *
+ *     awaitingConnect --CONNECT--> connected --DISCONNECT, error, end--> closed
+ *
+ * Inside `connected` a publisher may be **held**: the PUBLISH in hand finds no room in the store, nothing more is decoded
+ * or read until there is, its keep alive is suspended, and after `holdMaxMs` the connection is closed. Everything that
+ * acknowledges goes through one queue in the order in which it was earned; CONNACK is the first in it, and the session is
+ * attached when it leaves.
+ */
+import { AcknowledgementQueue } from "../broker/acknowledgements.ts";
+import type { Broker } from "../broker/broker.ts";
+import type { Due } from "../broker/due.ts";
+import type { Message, QoS } from "../broker/message.ts";
+import type { Session } from "../broker/session.ts";
+import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
+import type { EndReason, Subscriber } from "../broker/subscriber.ts";
+import { after, type Instant } from "../lib/clock.ts";
+import type { Deadline } from "../lib/deadline-heap.ts";
+import { expiryMsOf, type Granted, grantConnect } from "./accept-connect.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
+import { Decoder } from "./decoder.ts";
+import { encodePacket, publishSize, writeAck, writePublish } from "./encoder.ts";
+import { Inbound } from "./inbound.ts";
+import type { Link } from "./link.ts";
+import { toPublishProperties } from "./message-properties.ts";
+import {
+  type AckType,
+  type ConnectPacket,
+  type DisconnectPacket,
+  type OutgoingPacket,
+  type Packet,
+  PacketType,
+  ProtocolVersion,
+  type PublishPacket,
+} from "./packet.ts";
+import { ProtocolError } from "./protocol-error.ts";
+import { ReasonCode } from "./reason-code.ts";
+import { answerSubscribe, answerUnsubscribe } from "./subscribe.ts";
+
+/** Keep alive is over after one and a half times the interval [MQTT-3.1.2-22]. */
+const KEEP_ALIVE_GRACE = 1.5;
+
+/** A connection without CONNECT has small output: what it may be sent is an error. */
+const REASONS: Readonly<Record<EndReason, number>> = {
+  "session-taken-over": ReasonCode.sessionTakenOver,
+  "keep-alive-timeout": ReasonCode.keepAliveTimeout,
+  "server-shutting-down": ReasonCode.serverShuttingDown,
+  "quota-exceeded": ReasonCode.quotaExceeded,
+  "receive-maximum-exceeded": ReasonCode.receiveMaximumExceeded,
+  "administrative-action": ReasonCode.administrativeAction,
+  "store-failed": ReasonCode.serverUnavailable,
+};
+
+interface Ack {
+  readonly type: AckType;
+  readonly packetId: number;
+  readonly reasonCode: number;
+}
+
+export class MqttConnection implements Subscriber, Due {
+  readonly #broker: Broker;
+  readonly #link: Link;
+  readonly #options: ConnectionOptions;
+  readonly #decoder: Decoder;
+  readonly #acks: AcknowledgementQueue<Ack | OutgoingPacket>;
+  readonly #inbound: Inbound;
+  /** Chunks that came while held: the network is not read, but some may be on their way. */
+  readonly #undecoded: Uint8Array[] = [];
+  #state: "awaitingConnect" | "connected" | "closed" = "awaitingConnect";
+  #version: ProtocolVersion = ProtocolVersion.v311;
+  #session: Session | undefined;
+  #granted: Granted | undefined;
+  #deadline: Deadline<Due> | undefined;
+  #lastReceivedAt: Instant;
+  /** The PUBLISH that waits for room, and since when. */
+  #held: PublishPacket | undefined;
+  #heldSince: Instant | undefined;
+  readonly #resume = (): void => this.#resumeHeld();
+
+  constructor(broker: Broker, link: Link, options: ConnectionOptions) {
+    this.#broker = broker;
+    this.#link = link;
+    this.#options = options;
+    this.#decoder = new Decoder({ role: "server", packetBytesMax: options.connectPacketBytesMax });
+    this.#acks = new AcknowledgementQueue(broker.gate, (ack) => this.#sendAck(ack));
+    this.#inbound = new Inbound(broker, options);
+    this.#lastReceivedAt = broker.clock.now();
+    this.#schedule(after(this.#lastReceivedAt, options.connectTimeoutMs));
+  }
+
+  get receiveMaximum(): number {
+    return this.#granted?.receiveMaximum ?? 0;
+  }
+
+  get hasRoom(): boolean {
+    return this.#link.hasRoom;
+  }
+
+  /** The session, once CONNECT is accepted. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** Bytes from the network; they stay unchanged. */
+  receive(chunk: Uint8Array): void {
+    if (this.#state === "closed") return;
+    if (this.#held !== undefined) {
+      this.#undecoded.push(chunk);
+      return;
+    }
+    this.#lastReceivedAt = this.#broker.clock.now();
+    this.#decoder.feed(chunk);
+    this.#decodeAll();
+  }
+
+  /** There is room in the output again. */
+  onRoom(): void {
+    if (this.#session !== undefined) this.#broker.touch(this.#session);
+  }
+
+  /** The network connection is gone, from whichever side. */
+  onClosed(): void {
+    this.#close(true);
+  }
+
+  /** Connect deadline, keep alive, or the longest time a publisher is held back. */
+  onDue(now: Instant): void {
+    this.#deadline = undefined;
+    if (this.#state === "closed") return;
+    if (this.#state === "awaitingConnect") {
+      this.#close(false);
+      return;
+    }
+    if (this.#heldSince !== undefined) {
+      if (now - this.#heldSince >= this.#options.holdMaxMs) this.end("quota-exceeded");
+      else this.#schedule(after(this.#heldSince, this.#options.holdMaxMs));
+      return;
+    }
+    const keepAliveMs = this.#granted?.keepAliveMs ?? 0;
+    if (keepAliveMs === 0) return;
+    const due = after(this.#lastReceivedAt, keepAliveMs * KEEP_ALIVE_GRACE);
+    if (due <= now) this.end("keep-alive-timeout");
+    else this.#schedule(due);
+  }
+
+  /** Hot path: per message and subscriber. */
+  deliver(
+    message: Message,
+    qos: QoS,
+    packetId: number,
+    isDuplicate: boolean,
+    retain: boolean,
+    subscriptionIds: readonly number[] | undefined,
+  ): void {
+    const { topic, bytes, payloadStart, payloadEnd } = message;
+    const version = this.#version;
+    const properties =
+      version === ProtocolVersion.v5
+        ? toPublishProperties(message, subscriptionIds, this.#broker.clock.now())
+        : undefined;
+    const packetBytesMax = this.#granted?.packetBytesMax ?? 0;
+    if (
+      packetBytesMax !== Number.POSITIVE_INFINITY &&
+      publishSize(version, topic.bytes.length, payloadEnd - payloadStart, qos, properties) >
+        packetBytesMax
+    ) {
+      // As if it had been sent and acknowledged [MQTT-3.1.2-25].
+      if (qos > 0) this.#session?.outbound.discard(packetId);
+      return;
+    }
+    writePublish(
+      this.#link.output,
+      version,
+      qos,
+      isDuplicate,
+      retain,
+      packetId,
+      topic.bytes,
+      bytes,
+      payloadStart,
+      payloadEnd,
+      properties,
+    );
+    this.#link.touch();
+  }
+
+  release(packetId: number, commit: CommitNumber): void {
+    this.#acks.push(commit, { type: PacketType.pubrel, packetId, reasonCode: 0 });
+  }
+
+  end(reason: EndReason): void {
+    this.#fail(REASONS[reason]);
+  }
+
+  #decodeAll(): void {
+    try {
+      while (this.#state !== "closed" && this.#held === undefined) {
+        const packet = this.#decoder.next();
+        if (packet === undefined) return;
+        this.#handle(packet);
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#broker.counters.protocolErrors++;
+      this.#fail(error.reasonCode);
+    }
+  }
+
+  #handle(packet: Packet): void {
+    if (packet.type === PacketType.publish && this.#session !== undefined) {
+      this.#publish(packet, this.#session);
+      return;
+    }
+    if (packet.type === PacketType.connect) {
+      // [MQTT-3.1.0-2]
+      if (this.#state !== "awaitingConnect") throw protocolError("a second CONNECT");
+      this.#connect(packet);
+      return;
+    }
+    // [MQTT-3.1.0-1]
+    const session = this.#session;
+    if (session === undefined) throw protocolError("the first packet is not CONNECT");
+    this.#control(packet, session);
+  }
+
+  #control(packet: Packet, session: Session): void {
+    const { outbound } = session;
+    switch (packet.type) {
+      case PacketType.puback:
+        if (outbound.acknowledge(packet.packetId)) this.#broker.touch(session);
+        return;
+      case PacketType.pubrec:
+        this.#pubrec(packet.packetId, packet.reasonCode, session);
+        return;
+      case PacketType.pubcomp:
+        if (outbound.completed(packet.packetId)) this.#broker.touch(session);
+        return;
+      case PacketType.pubrel:
+        this.#pubrel(packet.packetId, session);
+        return;
+      case PacketType.subscribe: {
+        const { commit, answer } = answerSubscribe(this.#broker, session, packet, this.#options);
+        this.#acks.push(commit, answer);
+        return;
+      }
+      case PacketType.unsubscribe: {
+        const { commit, answer } = answerUnsubscribe(this.#broker, session, packet);
+        this.#acks.push(commit, answer);
+        return;
+      }
+      case PacketType.pingreq:
+        this.#send({ type: PacketType.pingresp });
+        return;
+      case PacketType.disconnect:
+        this.#disconnect(packet, session);
+        return;
+      default:
+        throw protocolError("a packet that no client sends now");
+    }
+  }
+
+  #connect(packet: ConnectPacket): void {
+    this.#version = packet.protocolVersion;
+    const { clock, topics, counters } = this.#broker;
+    const granted = grantConnect(packet, this.#options, topics, clock.now());
+    const result =
+      typeof granted === "number"
+        ? granted
+        : (this.#broker.connect({ ...granted, subscriber: this }) ?? ReasonCode.quotaExceeded);
+    if (typeof granted === "number" || typeof result === "number") {
+      counters.connectionsRefused++;
+      this.#fail(typeof result === "number" ? result : ReasonCode.unspecifiedError);
+      return;
+    }
+    counters.connectionsAccepted++;
+    this.#state = "connected";
+    this.#granted = granted;
+    this.#session = result.session;
+    this.#inbound.open(result.session, granted.clientId, packet.protocolVersion);
+    this.#decoder.packetBytesMax = this.#options.packetBytesMax;
+    this.#broker.deadlines.cancel(this.#deadline);
+    this.#deadline = undefined;
+    if (granted.keepAliveMs > 0) {
+      this.#schedule(after(this.#lastReceivedAt, granted.keepAliveMs * KEEP_ALIVE_GRACE));
+    }
+    this.#acks.push(result.commit, {
+      type: PacketType.connack,
+      sessionPresent: result.isPresent,
+      reasonCode: ReasonCode.success,
+      properties: granted.connackProperties,
+    });
+  }
+
+  /** Hot path: per message. */
+  #publish(packet: PublishPacket, session: Session): void {
+    const inbound = this.#inbound;
+    if (!inbound.publish(packet, session, this.#lastReceivedAt)) {
+      this.#hold(packet);
+      return;
+    }
+    if (packet.qos === 0) return;
+    const type = packet.qos === 1 ? PacketType.puback : PacketType.pubrec;
+    const { ackReasonCode: reasonCode } = inbound;
+    this.#acks.push(inbound.ackCommit, { type, packetId: packet.packetId, reasonCode });
+  }
+
+  #pubrec(packetId: number, reasonCode: number, session: Session): void {
+    const isRefused = reasonCode >= 0x80;
+    if (session.outbound.received(packetId, isRefused)) {
+      if (isRefused) this.#broker.touch(session);
+      return;
+    }
+    // What is not known is released all the same, so that the client can forget it [MQTT 5.0 section 4.3.3].
+    if (isRefused) return;
+    const unknown = ReasonCode.packetIdentifierNotFound;
+    this.#acks.push(NO_COMMIT, { type: PacketType.pubrel, packetId, reasonCode: unknown });
+  }
+
+  #pubrel(packetId: number, session: Session): void {
+    const commit = session.release(packetId);
+    const reasonCode = commit === undefined ? ReasonCode.packetIdentifierNotFound : 0;
+    if (commit !== undefined) this.#inbound.onReleased();
+    this.#acks.push(commit ?? NO_COMMIT, { type: PacketType.pubcomp, packetId, reasonCode });
+  }
+
+  #disconnect(packet: DisconnectPacket, session: Session): void {
+    const seconds = packet.properties?.sessionExpirySeconds;
+    // [MQTT 5.0 section 3.14.2.2.2]
+    if (seconds !== undefined && seconds > 0 && session.expiryMs === 0) {
+      throw protocolError("a session expiry interval where CONNECT had none");
+    }
+    const max = this.#options.sessionExpiryMaxMs;
+    const expiryMs = seconds === undefined ? undefined : Math.min(expiryMsOf(seconds), max);
+    // Reason code 0x04 asks for the will, 0x00 forbids it [MQTT-3.14.4-3]; other codes report an error.
+    this.#close(packet.reasonCode !== ReasonCode.normalDisconnection, expiryMs);
+  }
+
+  #hold(packet: PublishPacket): void {
+    this.#held = packet;
+    this.#heldSince ??= this.#broker.clock.now();
+    this.#link.setPaused(true);
+    this.#broker.whenRoom(this.#resume);
+    this.#schedule(after(this.#heldSince, this.#options.holdMaxMs));
+  }
+
+  #resumeHeld(): void {
+    const packet = this.#held;
+    const session = this.#session;
+    if (packet === undefined || session === undefined || this.#state === "closed") return;
+    this.#held = undefined;
+    this.#publish(packet, session);
+    if (this.#held !== undefined) return;
+    this.#heldSince = undefined;
+    this.#lastReceivedAt = this.#broker.clock.now();
+    this.#schedule(
+      after(this.#lastReceivedAt, (this.#granted?.keepAliveMs ?? 0) * KEEP_ALIVE_GRACE),
+    );
+    this.#decodeAll();
+    for (
+      let chunk = this.#undecoded.shift();
+      chunk !== undefined;
+      chunk = this.#undecoded.shift()
+    ) {
+      this.receive(chunk);
+      if (this.#held !== undefined) return;
+    }
+    if (this.#held === undefined) this.#link.setPaused(false);
+  }
+
+  #sendAck(ack: Ack | OutgoingPacket): void {
+    switch (ack.type) {
+      case PacketType.puback:
+      case PacketType.pubrec:
+      case PacketType.pubrel:
+      case PacketType.pubcomp:
+        if (ack.type === PacketType.puback || ack.reasonCode >= 0x80) this.#inbound.onAnswered(ack);
+        writeAck(this.#link.output, ack.type, ack.packetId, ack.reasonCode, this.#version);
+        this.#link.touch();
+        return;
+      default:
+        this.#send(ack);
+    }
+    if (ack.type === PacketType.connack && this.#session?.owner === this) {
+      this.#session.attach(this);
+    }
+  }
+
+  #send(packet: OutgoingPacket): void {
+    encodePacket(this.#link.output, packet, this.#version, this.#granted?.packetBytesMax);
+    this.#link.touch();
+  }
+
+  /** Says why, where the protocol has a packet for it, and closes [MQTT-4.13.1-1]. */
+  #fail(reasonCode: number): void {
+    if (this.#state === "closed") return;
+    const isConnected = this.#state === "connected";
+    if (!isConnected) {
+      const connack = { type: PacketType.connack, sessionPresent: false, reasonCode } as const;
+      if (reasonCode !== ReasonCode.malformedPacket && reasonCode !== ReasonCode.protocolError) {
+        this.#send({ ...connack, properties: {} });
+      }
+    } else if (this.#version === ProtocolVersion.v5) {
+      this.#send({ type: PacketType.disconnect, reasonCode });
+    }
+    this.#close(true);
+  }
+
+  #close(sendWill: boolean, expiryMs?: number): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    const session = this.#session;
+    this.#broker.deadlines.cancel(this.#deadline);
+    this.#broker.forgetHeld(this.#resume);
+    this.#acks.close();
+    this.#held = undefined;
+    this.#undecoded.length = 0;
+    if (session !== undefined)
+      this.#broker.sessions.disconnect(session, this, { sendWill, expiryMs });
+    this.#link.close();
+  }
+
+  #schedule(at: Instant): void {
+    const { deadlines } = this.#broker;
+    deadlines.cancel(this.#deadline);
+    this.#deadline = deadlines.add(at, this);
+  }
+}
+
+const protocolError = (what: string): ProtocolError =>
+  new ProtocolError(ReasonCode.protocolError, what);

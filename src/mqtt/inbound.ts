@@ -1,0 +1,190 @@
+/** PUBLISH from a client: its topic, its quota, what the broker says to it, and which acknowledgement it earns. */
+import { type Broker, PublishOutcome } from "../broker/broker.ts";
+import type { Message } from "../broker/message.ts";
+import type { Session } from "../broker/session.ts";
+import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
+import { Topic } from "../broker/topic.ts";
+import { after, type Instant } from "../lib/clock.ts";
+import { mayPublishTo } from "./accept-connect.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
+import { toMessageProperties } from "./message-properties.ts";
+import { PacketType, ProtocolVersion, type PublishPacket } from "./packet.ts";
+import { ProtocolError } from "./protocol-error.ts";
+import { ReasonCode } from "./reason-code.ts";
+import { TopicCache } from "./topic-cache.ts";
+
+const NOWHERE = new Topic("");
+const EMPTY = new Uint8Array(0);
+
+export class Inbound {
+  readonly #broker: Broker;
+  readonly #options: ConnectionOptions;
+  readonly #topics: TopicCache;
+  /** By alias [MQTT 5.0 section 3.3.2.3.4]. */
+  readonly #aliases = new Map<number, Topic>();
+  /** Filled anew for each PUBLISH. */
+  readonly #message: Message;
+  #version: ProtocolVersion = ProtocolVersion.v311;
+  /** QoS 1 and 2 messages of this connection that are not answered for good [MQTT-3.3.4-7]. */
+  #unanswered = 0;
+  /** The commit and the reason code of the acknowledgement that the last QoS 1 or 2 PUBLISH earned. */
+  ackCommit: CommitNumber = NO_COMMIT;
+  ackReasonCode = 0;
+
+  constructor(broker: Broker, options: ConnectionOptions) {
+    this.#broker = broker;
+    this.#options = options;
+    this.#topics = new TopicCache(broker.topics, (topic) =>
+      mayPublishTo(topic, options.topicLevelsMax),
+    );
+    this.#message = {
+      topic: NOWHERE,
+      qos: 0,
+      retain: false,
+      bytes: EMPTY,
+      payloadStart: 0,
+      payloadEnd: 0,
+      properties: undefined,
+      publisherId: "",
+      receivedAt: 0 as Instant,
+      expiresAt: undefined,
+    };
+  }
+
+  /** CONNECT was accepted. */
+  open(session: Session, clientId: string, version: ProtocolVersion): void {
+    this.#message.publisherId = clientId;
+    this.#version = version;
+    this.#unanswered = session.receivedSize;
+  }
+
+  /** PUBACK, or PUBREC with an error, has left. */
+  onAnswered(ack: { type: PacketType }): void {
+    if (ack.type !== PacketType.pubrel && ack.type !== PacketType.pubcomp) this.#release();
+  }
+
+  /** PUBREL came. */
+  onReleased(): void {
+    this.#release();
+  }
+
+  /**
+   * Publishes; false: hold it and try again. Hot path: per message.
+   * @throws ProtocolError when the connection must be closed
+   */
+  publish(packet: PublishPacket, session: Session, now: Instant): boolean {
+    const { qos, packetId } = packet;
+    this.ackReasonCode = ReasonCode.success;
+    if (qos === 2) {
+      const stored = session.receivedCommit(packetId);
+      if (stored !== undefined) {
+        // A repeat joins the commit of the first [MQTT-4.3.3-10].
+        this.ackCommit = stored;
+        return true;
+      }
+    }
+    if (qos > 0) this.#countIn();
+    const topic = this.#topicOf(packet);
+    if (topic === undefined) {
+      this.#refuse(qos, ReasonCode.topicNameInvalid);
+      return true;
+    }
+    this.#fill(packet, topic, now);
+    const outcome = this.#broker.publish(this.#message, session);
+    const isHeld =
+      outcome === PublishOutcome.hold ||
+      // 3.x has no way to refuse one message: its publisher waits for room, up to a limit.
+      (outcome === PublishOutcome.refused && this.#version !== ProtocolVersion.v5);
+    if (isHeld) {
+      if (qos > 0) this.#release();
+      return false;
+    }
+    this.#count(qos);
+    if (qos > 0) this.#answer(packet, session, outcome);
+    return true;
+  }
+
+  #answer(packet: PublishPacket, session: Session, outcome: PublishOutcome): void {
+    const { counters, publishCommit } = this.#broker;
+    if (outcome === PublishOutcome.refused) {
+      counters.refused++;
+      this.ackCommit = NO_COMMIT;
+      this.ackReasonCode = ReasonCode.quotaExceeded;
+      return;
+    }
+    if (outcome === PublishOutcome.noSubscribers) {
+      this.ackReasonCode = ReasonCode.noMatchingSubscribers;
+    }
+    this.ackCommit = publishCommit;
+    if (packet.qos !== 2) return;
+    const commit = session.receive(packet.packetId, publishCommit);
+    this.ackCommit = commit;
+  }
+
+  /** A topic that may not be published to: version 5 refuses the message, 3.x can only close. */
+  #refuse(qos: number, reasonCode: number): void {
+    if (qos === 0 || this.#version !== ProtocolVersion.v5) {
+      throw new ProtocolError(reasonCode, "a topic that may not be published to");
+    }
+    this.#broker.counters.refused++;
+    this.ackCommit = NO_COMMIT;
+    this.ackReasonCode = reasonCode;
+  }
+
+  #fill(packet: PublishPacket, topic: Topic, now: Instant): void {
+    const message = this.#message;
+    message.topic = topic;
+    message.qos = packet.qos;
+    message.retain = packet.retain;
+    message.bytes = packet.bytes;
+    message.payloadStart = packet.payloadStart;
+    message.payloadEnd = packet.payloadEnd;
+    message.receivedAt = now;
+    message.properties = undefined;
+    message.expiresAt = undefined;
+    const { properties } = packet;
+    if (properties === undefined) return;
+    message.properties = toMessageProperties(properties);
+    const expirySeconds = properties.messageExpirySeconds;
+    if (expirySeconds !== undefined) message.expiresAt = after(now, expirySeconds * 1_000);
+  }
+
+  #topicOf(packet: PublishPacket): Topic | undefined {
+    const alias = packet.properties?.topicAlias;
+    const { bytes, topicStart, topicEnd } = packet;
+    if (alias === undefined) {
+      return topicStart === topicEnd ? undefined : this.#topics.of(bytes, topicStart, topicEnd);
+    }
+    // [MQTT-3.3.2-8, 3.3.2-9]
+    if (alias > this.#options.topicAliasMaximum) {
+      throw new ProtocolError(ReasonCode.topicAliasInvalid, "a topic alias above the maximum");
+    }
+    if (topicStart === topicEnd) {
+      const known = this.#aliases.get(alias);
+      if (known !== undefined) return known;
+      throw new ProtocolError(ReasonCode.protocolError, "a topic alias that was never set");
+    }
+    const topic = this.#topics.of(bytes, topicStart, topicEnd);
+    if (topic !== undefined) this.#aliases.set(alias, topic);
+    return topic;
+  }
+
+  #countIn(): void {
+    this.#unanswered++;
+    if (this.#version !== ProtocolVersion.v5) return;
+    if (this.#unanswered > this.#options.receiveMaximum) {
+      throw new ProtocolError(ReasonCode.receiveMaximumExceeded, "more than the receive maximum");
+    }
+  }
+
+  #release(): void {
+    if (this.#unanswered > 0) this.#unanswered--;
+  }
+
+  #count(qos: number): void {
+    const { counters } = this.#broker;
+    if (qos === 0) counters.messagesReceivedQos0++;
+    else if (qos === 1) counters.messagesReceivedQos1++;
+    else counters.messagesReceivedQos2++;
+  }
+}

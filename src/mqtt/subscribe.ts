@@ -1,0 +1,71 @@
+/** SUBSCRIBE and UNSUBSCRIBE: which filters are granted, and the answer with one reason code per filter. */
+import type { Broker } from "../broker/broker.ts";
+import type { Session } from "../broker/session.ts";
+import type { CommitNumber } from "../broker/store.ts";
+import type { SubscriptionOptions } from "../broker/subscription-tree.ts";
+import { isTopicFilter, levelCount } from "../broker/topic.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
+import {
+  PacketType,
+  type SubackPacket,
+  type SubscribePacket,
+  type UnsubackPacket,
+  type UnsubscribePacket,
+} from "./packet.ts";
+import { ReasonCode } from "./reason-code.ts";
+
+/** An answer and the commit it waits for. */
+export interface Answer<Packet> {
+  readonly commit: CommitNumber;
+  readonly answer: Packet;
+}
+
+/** [MQTT 5.0 section 3.8.4] */
+export function answerSubscribe(
+  broker: Broker,
+  session: Session,
+  packet: SubscribePacket,
+  options: ConnectionOptions,
+): Answer<SubackPacket> {
+  const subscriptionId = packet.properties?.subscriptionIdentifiers?.[0];
+  const filters: { topicFilter: string; options: SubscriptionOptions }[] = [];
+  const refused: number[] = [];
+  for (const entry of packet.subscriptions) {
+    const { topicFilter, qos, noLocal, retainAsPublished, retainHandling } = entry;
+    const refusal = refusalOf(topicFilter, options.topicLevelsMax);
+    refused.push(refusal);
+    if (refusal !== 0) continue;
+    const granted = { qos, noLocal, retainAsPublished, retainHandling, subscriptionId };
+    filters.push({ topicFilter, options: granted });
+  }
+  const results: boolean[] = [];
+  const commit = broker.subscribe(session, { filters, results });
+  let next = 0;
+  const reasonCodes = packet.subscriptions.map(({ qos }, i) => {
+    const refusal = refused[i] ?? 0;
+    if (refusal !== 0) return refusal;
+    return results[next++] === true ? qos : ReasonCode.quotaExceeded;
+  });
+  return { commit, answer: { type: PacketType.suback, packetId: packet.packetId, reasonCodes } };
+}
+
+/** [MQTT 5.0 section 3.10.4] */
+export function answerUnsubscribe(
+  broker: Broker,
+  session: Session,
+  packet: UnsubscribePacket,
+): Answer<UnsubackPacket> {
+  const results: boolean[] = [];
+  const commit = broker.subscriptions.unsubscribe(session, packet.topicFilters, results);
+  const reasonCodes = results.map((existed) =>
+    existed ? ReasonCode.success : ReasonCode.noSubscriptionExisted,
+  );
+  return { commit, answer: { type: PacketType.unsuback, packetId: packet.packetId, reasonCodes } };
+}
+
+/** 0: the filter is fine. */
+function refusalOf(topicFilter: string, levelsMax: number): number {
+  if (topicFilter.startsWith("$share/")) return ReasonCode.sharedSubscriptionsNotSupported;
+  if (!isTopicFilter(topicFilter)) return ReasonCode.topicFilterInvalid;
+  return levelCount(topicFilter) > levelsMax ? ReasonCode.quotaExceeded : 0;
+}

@@ -1,5 +1,5 @@
 /** `npm run bench -- COMMAND`: measures RillMQ beside other brokers. See docs/bench.md. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
@@ -34,6 +34,13 @@ function numberUpTo(max: number, isWhole: boolean): (text: string) => number {
     }
     return value;
   };
+}
+
+function existingFolder(path: string): string {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new InvalidArgumentError("Expected an existing folder.");
+  }
+  return path;
 }
 
 function onProgress(line: string): void {
@@ -86,7 +93,7 @@ function addCommonOptions(command: Command): Command {
   return command
     .option("--seconds <S>", "length of a measured window", numberUpTo(SECONDS_MAX, false), 3)
     .addOption(choice("--scenario <name...>", "only these scenarios", names))
-    .option("--data <folder>", "where brokers keep their files meanwhile", tmpdir())
+    .option("--data <folder>", "where brokers keep their files meanwhile", existingFolder, tmpdir())
     .option("--json", "print JSON instead of a table", false);
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { BrokerProcess } from "./broker-process.ts";
 import type { Peer } from "./peer.ts";
@@ -13,11 +13,10 @@ export const rillmq: Peer = {
   async probe() {
     if (!existsSync(COMMAND)) return { isPresent: false, reason: "bin/rillmq.js is missing" };
     const description: unknown = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-    const isBuilt = existsSync(join(ROOT, "dist", "src", "main.js"));
     return {
       isPresent: true,
       version: versionOf(description),
-      conditions: `on disk (LMDB), ${isBuilt ? "built" : "from its sources through tsx"}`,
+      conditions: `on disk (LMDB), ${isBuilt() ? "built" : "from its sources through tsx"}`,
     };
   },
 
@@ -32,6 +31,16 @@ export const rillmq: Peer = {
     ]);
   },
 };
+
+/** Whether bin/rillmq.js takes dist/: it does when that is younger than every source. */
+function isBuilt(): boolean {
+  const built = statSync(join(ROOT, "dist", "src", "cli", "main.js"), { throwIfNoEntry: false });
+  const sources = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
+  const modified = sources
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => statSync(join(ROOT, "src", file)).mtimeMs);
+  return built !== undefined && built.mtimeMs >= Math.max(...modified);
+}
 
 /** The `version` of a decoded package.json, or `unknown`. */
 export function versionOf(description: unknown): string {

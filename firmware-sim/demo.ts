@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Centre } from "./central/centre.ts";
 import { MqttCentre } from "./central/mqtt-centre.ts";
+import { NatsCentre } from "./central/nats-centre.ts";
+import { hasNatsServer } from "./central/nats-servers.ts";
 import { type DemoFacts, demandsOf, reportText } from "./demo-report.ts";
 import { Story, type StoryOutcome } from "./demo-story.ts";
 import { ProgressLine } from "./progress-line.ts";
@@ -15,6 +17,7 @@ import { Patience, StoryError } from "./wait-for.ts";
 const EXIT_PROVED = 0;
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
+const EXIT_NO_NATS_SERVER = 3;
 const EXIT_INTERRUPTED = 130;
 const SECONDS_MAX = 180;
 const LOG_LINES = 25;
@@ -115,8 +118,9 @@ class Demo {
   readonly #line: ProgressLine;
   #isInterrupted = false;
 
-  constructor(flags: Flags, centre: Centre) {
+  constructor(flags: Flags) {
     this.#flags = flags;
+    const centre = flags.central === "nats" ? new NatsCentre(this.#folder) : new MqttCentre();
     this.#centre = centre;
     this.#patience = new Patience(SECONDS_MAX, () =>
       this.#isInterrupted ? "interrupted" : this.#story.edge.failure,
@@ -138,6 +142,8 @@ class Demo {
   async run(): Promise<number> {
     for (const name of ["SIGINT", "SIGTERM"] as const) {
       process.on(name, () => {
+        // The second time there is no more patience; what runs is killed at exit.
+        if (this.#isInterrupted) process.exit(EXIT_INTERRUPTED);
         this.#isInterrupted = true;
       });
     }
@@ -191,7 +197,13 @@ async function main(): Promise<number> {
     return error.exitCode === 0 ? EXIT_PROVED : EXIT_USAGE;
   }
   const flags = command.opts<Flags>();
-  return await new Demo(flags, new MqttCentre()).run();
+  if (flags.central === "nats" && !hasNatsServer()) {
+    process.stderr.write(
+      "demo: --central nats needs nats-server (2.9 or later) on the path; it was not found\n",
+    );
+    return EXIT_NO_NATS_SERVER;
+  }
+  return await new Demo(flags).run();
 }
 
 process.exitCode = await main();

@@ -1,7 +1,7 @@
 /** `npm run bench -- COMMAND`: measures RillMQ beside other brokers. See docs/bench.md. */
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { selftestText, smokeJson, smokeText } from "./report.ts";
 import { SMOKE_SCENARIOS } from "./scenario.ts";
@@ -40,7 +40,7 @@ function existingFolder(path: string): string {
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
     throw new InvalidArgumentError("Expected an existing folder.");
   }
-  return path;
+  return resolve(path);
 }
 
 function onProgress(line: string): void {

@@ -1,4 +1,7 @@
-/** The process of the peer `aedes`: the broker on a free port of loopback, nothing else. */
+/**
+ * The process of the peer `aedes`: the broker on a free port of loopback, nothing else. It is run as JavaScript, so
+ * it has no types of its own and imports nothing of the bench.
+ */
 import { createServer } from "node:net";
 import { Aedes } from "aedes";
 

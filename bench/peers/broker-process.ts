@@ -1,5 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { connect, createServer } from "node:net";
+import { join } from "node:path";
+
+/** The package's folder: brokers run there, so that they find its dependencies. */
+const ROOT = join(import.meta.dirname, "..", "..");
 
 const READY_MS_MAX = 20_000;
 const READY_POLL_MS = 20;
@@ -32,7 +36,8 @@ export class BrokerProcess {
       this.#reject = reject;
     });
     this.failed.catch(() => {}); // who waits for anything else races it with this
-    this.#child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const stdio: StdioOptions = ["ignore", "pipe", "pipe"];
+    this.#child = spawn(command, args, { cwd: ROOT, stdio });
     alive.add(this.#child);
     const keep = (text: Buffer): void => {
       this.#output = (this.#output + text.toString()).slice(-OUTPUT_CHARACTERS_MAX);

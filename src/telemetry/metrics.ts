@@ -92,6 +92,71 @@ class Collected {
   }
 }
 
+interface Total {
+  readonly name: string;
+  readonly help: string;
+  readonly label?: string;
+  /** The broker's counters that it shows, each with its value of the label. */
+  readonly parts: readonly (readonly [counter: keyof Counters, value?: string])[];
+}
+
+/** Every counter of the broker is in one of these. */
+const TOTALS: readonly Total[] = [
+  {
+    name: "rillmq_messages_received_total",
+    help: "Messages received from publishers, by their QoS.",
+    label: "qos",
+    parts: [
+      ["messagesReceivedQos0", "0"],
+      ["messagesReceivedQos1", "1"],
+      ["messagesReceivedQos2", "2"],
+    ],
+  },
+  {
+    name: "rillmq_messages_delivered_total",
+    help: "Messages sent to subscribers, by the QoS they were sent with.",
+    label: "qos",
+    parts: [
+      ["messagesDeliveredQos0", "0"],
+      ["messagesDeliveredQos1", "1"],
+      ["messagesDeliveredQos2", "2"],
+    ],
+  },
+  {
+    name: "rillmq_messages_dropped_total",
+    help: "Messages not delivered to somebody by a declared policy, by reason.",
+    label: "reason",
+    parts: [
+      ["droppedSlowSubscriber", "slow-subscriber"],
+      ["droppedTooLarge", "too-large"],
+      ["droppedExpired", "expired"],
+      ["droppedLost", "lost"],
+      ["droppedOldest", "oldest"],
+      ["droppedNotStored", "not-stored"],
+    ],
+  },
+  {
+    name: "rillmq_messages_refused_total",
+    help: "Messages refused with a reason code, or whose publisher was held back and closed.",
+    parts: [["refused"]],
+  },
+  {
+    name: "rillmq_connections_accepted_total",
+    help: "Connections accepted.",
+    parts: [["connectionsAccepted"]],
+  },
+  {
+    name: "rillmq_connections_refused_total",
+    help: "Connections refused.",
+    parts: [["connectionsRefused"]],
+  },
+  {
+    name: "rillmq_protocol_errors_total",
+    help: "Connections closed for malformed packets or protocol errors.",
+    parts: [["protocolErrors"]],
+  },
+];
+
 function addClients(collected: Collected, source: MetricsSource): void {
   collected.gauge("rillmq_connections", "Network connections of clients.", [], () => [
     [source.connections()],
@@ -103,60 +168,14 @@ function addClients(collected: Collected, source: MetricsSource): void {
       [offline, { state: "offline" }],
     ];
   });
-  addMessages(collected, () => source.counters());
-  collected.counter("rillmq_connections_accepted_total", "Connections accepted.", [], () => [
-    [source.counters().connectionsAccepted],
-  ]);
-  collected.counter("rillmq_connections_refused_total", "Connections refused.", [], () => [
-    [source.counters().connectionsRefused],
-  ]);
-  collected.counter(
-    "rillmq_protocol_errors_total",
-    "Connections closed for malformed packets or protocol errors.",
-    [],
-    () => [[source.counters().protocolErrors]],
-  );
-}
-
-function addMessages(collected: Collected, counters: () => Readonly<Counters>): void {
-  collected.counter(
-    "rillmq_messages_received_total",
-    "Messages received from publishers, by their QoS.",
-    ["qos"],
-    () => [
-      [counters().messagesReceivedQos0, { qos: "0" }],
-      [counters().messagesReceivedQos1, { qos: "1" }],
-      [counters().messagesReceivedQos2, { qos: "2" }],
-    ],
-  );
-  collected.counter(
-    "rillmq_messages_delivered_total",
-    "Messages sent to subscribers, by the QoS they were sent with.",
-    ["qos"],
-    () => [
-      [counters().messagesDeliveredQos0, { qos: "0" }],
-      [counters().messagesDeliveredQos1, { qos: "1" }],
-      [counters().messagesDeliveredQos2, { qos: "2" }],
-    ],
-  );
-  collected.counter(
-    "rillmq_messages_dropped_total",
-    "Messages not delivered to somebody by a declared policy, by reason.",
-    ["reason"],
-    () => [
-      [counters().droppedSlowSubscriber, { reason: "slow-subscriber" }],
-      [counters().droppedExpired, { reason: "expired" }],
-      [counters().droppedLost, { reason: "lost" }],
-      [counters().droppedOldest, { reason: "oldest" }],
-      [counters().droppedNotStored, { reason: "not-stored" }],
-    ],
-  );
-  collected.counter(
-    "rillmq_messages_refused_total",
-    "Messages refused with a reason code, or whose publisher was held back and closed.",
-    [],
-    () => [[counters().refused]],
-  );
+  for (const { name, help, label, parts } of TOTALS) {
+    collected.counter(name, help, label === undefined ? [] : [label], () => {
+      const counters = source.counters();
+      return parts.map(([counter, value]): Sample => {
+        return [counters[counter], label === undefined ? {} : { [label]: value ?? "" }];
+      });
+    });
+  }
 }
 
 function addStore(collected: Collected, source: MetricsSource): void {

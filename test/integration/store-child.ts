@@ -7,10 +7,10 @@
  */
 import { rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import type { CommitNumber, LogId, Sequence, Store } from "../../src/broker/store.ts";
+import type { CommitNumber, Sequence, Store } from "../../src/broker/store.ts";
 import { openLmdbStore } from "../../src/store/lmdb-store.ts";
 import { messageOf } from "../unit/store/store-fixtures.ts";
-import { numberedPayload } from "./store-numbers.ts";
+import { appendNumbers, checkNumbers, openNumberedLogs } from "./store-numbers.ts";
 
 const [folder = "", mode = "", flag = ""] = process.argv.slice(2);
 const open = (): Store => openLmdbStore({ path: join(folder, "store.mdb"), diskReserveBytes: 0 });
@@ -32,31 +32,30 @@ function listen(store: Store, handlers: Handlers): void {
   });
 }
 
-/** Numbered messages in three logs, the number in the payload; each commit also puts its last number. */
+/** Numbered messages in three logs, on from what is there. */
 function writeForEver(): void {
   const store = open();
-  const logs: LogId[] = ["a", "b", "c"].map((name) => store.openLog(name));
-  let number = 0;
-  for (const log of logs) number += store.stats(log).nextSequence - 1;
+  const logs = openNumberedLogs(store);
+  let staged = checkNumbers(store).end;
   let sealed = 0;
-  listen(store, {
+  const stage = (): void => {
+    const to = staged + 1 + Math.floor(Math.random() * 200);
+    appendNumbers(store, logs, staged, to);
+    staged = to;
+  };
+  store.listen({
+    onSealing: () => {
+      sealed = staged;
+    },
     onFlushed: () => {
       say(`flushed ${sealed}`);
-      sealed = number;
       stage();
     },
+    onFailed: (_commit, error) => {
+      throw error;
+    },
   });
-  const stage = (): void => {
-    const count = 1 + Math.floor(Math.random() * 200);
-    for (let i = 0; i < count; i++, number++) {
-      const log = logs[number % 3];
-      if (log !== undefined)
-        store.append(log, messageOf("t", "", { payload: numberedPayload(number) }));
-    }
-    store.put("meta", Buffer.from("last"), Buffer.from(`${number}`));
-  };
   stage();
-  sealed = number;
 }
 
 function writeOnce(): void {

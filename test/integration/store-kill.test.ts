@@ -5,10 +5,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Sequence, Store } from "../../src/broker/store.ts";
 import { openLmdbStore } from "../../src/store/lmdb-store.ts";
 import { buildShim } from "../support/shim.ts";
-import { numberedPayload } from "./store-numbers.ts";
+import { checkNumbers } from "./store-numbers.ts";
 
 const CHILD = join(import.meta.dirname, "store-child.ts");
 const KILLS = 10;
@@ -44,39 +43,6 @@ async function withFolder(run: (folder: string) => Promise<void>): Promise<void>
   }
 }
 
-/** Checks that the store holds exactly the numbers 0..n in their logs and gives n. */
-function check(store: Store): number {
-  const logs = ["a", "b", "c"].map((name) => store.openLog(name));
-  const ends = logs.map((log) => store.stats(log).nextSequence - 1);
-  const count = ends.reduce((sum, end) => sum + end, 0);
-  const last = Buffer.from(store.get("meta", Buffer.from("last")) ?? []).toString();
-  assert.equal(last, count === 0 ? "" : `${count}`, "the small record belongs to the same commit");
-  let ordinal = 0;
-  const nexts = [1, 1, 1];
-  const read: { ordinal: number; number: number }[] = [];
-  for (const [index, log] of logs.entries()) {
-    for (let next = 1 as Sequence; next <= (ends[index] ?? 0); ) {
-      const batch = store.read(log, next, 500, 4_000_000);
-      assert.deepEqual(batch.damaged, []);
-      for (const record of batch.records) {
-        const number = (record.sequence - 1) * 3 + index;
-        const payload = record.bytes.subarray(record.payloadStart, record.payloadEnd);
-        assert.equal(Buffer.compare(payload, numberedPayload(number)), 0, `record ${number}`);
-        read.push({ ordinal: record.ordinal, number });
-        nexts[index] = record.sequence + 1;
-      }
-      next = batch.next;
-    }
-  }
-  read.sort((a, b) => a.number - b.number);
-  for (const entry of read) {
-    assert.ok(entry.ordinal > ordinal, "ordinals keep the order of arrival");
-    ordinal = entry.ordinal;
-  }
-  assert.equal(read.length, count);
-  return count;
-}
-
 test(`nothing acknowledged is lost by ${KILLS} times SIGKILL`, () =>
   withFolder(async (folder) => {
     let flushed = 0;
@@ -89,7 +55,7 @@ test(`nothing acknowledged is lost by ${KILLS} times SIGKILL`, () =>
       const acknowledged = Number(lines.at(-1)?.split(" ")[1] ?? 0);
       assert.ok(acknowledged >= flushed);
       const store = openLmdbStore({ path: join(folder, "store.mdb") });
-      flushed = check(store);
+      flushed = checkNumbers(store).end;
       await store.close();
       assert.ok(flushed >= acknowledged, `${acknowledged} acknowledged, ${flushed} found`);
     }

@@ -12,6 +12,7 @@ import {
   encodeChunkHeader,
   recordChecksum,
 } from "../../../src/store/records.ts";
+import { randomOf } from "../../torture/power-cut/random.ts";
 import { messageOf, payloadOf } from "./store-fixtures.ts";
 
 const FIRST = 1 as Sequence;
@@ -136,17 +137,6 @@ test("a layout of a later version is refused", async () => {
   disk.overwrite("meta", Uint8Array.of(0, 0), Uint8Array.of(0, 0, 0, 9));
   assert.throws(() => new MemoryStore(disk), { code: "data-folder-unusable" });
 });
-
-/** A generator of 32-bit numbers from a seed (mulberry32). */
-function randomOf(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let value = Math.imul(state ^ (state >>> 15), state | 1);
-    value ^= value + Math.imul(value ^ (value >>> 7), value | 61);
-    return ((value ^ (value >>> 14)) >>> 0) % below;
-  };
-}
 
 /** Damages some bytes, cuts, or doubles a part; with `isSealed` the header's checksum is made right again. */
 function fuzz(value: Uint8Array, random: (below: number) => number, isSealed: boolean): Uint8Array {

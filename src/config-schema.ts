@@ -292,6 +292,11 @@ export const mqttSchema = z.strictObject({
     { min: 4 * KiB, max: GiB },
     "Most bytes of QoS 1 and 2 messages that wait in memory for a session without expiry; durable sessions wait on disk.",
   ),
+  backlogMessagesMax: count(
+    100_000,
+    { min: 1, max: 100_000_000 },
+    "Most messages that wait in one durable session; what exceeds it is dropped, oldest first, and counted.",
+  ),
   subscriptionsPerSessionMax: count(1_000, { min: 1, max: 1_000_000 }, "Most of one session."),
   topicLevelsMax: count(128, { min: 1, max: 65_535 }, "Most levels of a topic or topic filter."),
   topicAliasMax: count(32, { min: 0, max: 65_535 }, "Topic aliases an MQTT 5 client may use."),

@@ -50,6 +50,8 @@ export interface BrokerOptions {
   readonly streams: readonly StreamSettings[];
   /** Below which sequence all uplinks have delivered a stream; undefined: none reads it. */
   readonly deliveredBefore: (log: LogId) => Sequence | undefined;
+  /** A commit is about to be sealed. */
+  readonly onSealing: () => void;
   /** After each flush, when everything inside is done. */
   readonly onFlushed: () => void;
   readonly onLoss: (loss: StreamLoss) => void;
@@ -197,6 +199,7 @@ export class Broker implements StoreEvents {
   }
 
   onSealing(commit: CommitNumber): void {
+    this.#options.onSealing();
     this.retained.stageDirty();
     this.#sealed = this.#staged;
     this.#staged = [];
@@ -399,10 +402,11 @@ function outboundEventsOf(
       else if (qos === 2) counters.messagesDeliveredQos2++;
       else counters.messagesDeliveredQos0++;
     },
-    onDropped(reason) {
-      if (reason === "expired") counters.droppedExpired++;
-      else if (reason === "too-large") counters.droppedTooLarge++;
-      else counters.droppedLost++;
+    onDropped(reason, count) {
+      if (reason === "expired") counters.droppedExpired += count;
+      else if (reason === "too-large") counters.droppedTooLarge += count;
+      else if (reason === "oldest") counters.droppedOldest += count;
+      else counters.droppedLost += count;
     },
   };
 }

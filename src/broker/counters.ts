@@ -14,7 +14,7 @@ export class Counters {
   droppedTooLarge = 0;
   /** Messages that a session was owed and whose log gave them up (drop-oldest) or lost them (damage). */
   droppedLost = 0;
-  /** Messages that a stream with drop-oldest gave up. */
+  /** Messages that a stream with drop-oldest or a session with a full backlog gave up. */
   droppedOldest = 0;
   /** QoS 0 messages that could not be stored because there was no room. */
   droppedNotStored = 0;

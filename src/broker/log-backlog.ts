@@ -7,6 +7,7 @@ import { RingBuffer } from "../lib/ring-buffer.ts";
 import type { Owed, ReferenceChunk } from "./owed.ts";
 import { owedByReference } from "./owed.ts";
 import {
+  countReferences,
   decodeReferences,
   encodeReferences,
   ordinalOf,
@@ -116,6 +117,28 @@ export class LogBacklog {
       for (const owed of chunk.owed) owed.record = undefined;
     }
     this.#fresh = [];
+  }
+
+  /** Drops the oldest that wait on disk while there are more than `messagesMax`; returns how many were dropped. */
+  keepWithin(messagesMax: number): number {
+    let dropped = 0;
+    while (this.#unsent > messagesMax && this.#referencesOnDisk > 0) {
+      const before = this.#referencesOnDisk;
+      const prefix = referencesPrefix(this.#sessionNumber);
+      const from = referencesKey(this.#sessionNumber, this.#readFrom);
+      const [row] = this.#store.scan("meta", prefix, from, 1);
+      if (row === undefined) break;
+      const [key, value] = row;
+      this.#store.remove("meta", key);
+      for (const { qos, ordinal } of decodeReferences(value) ?? []) {
+        if (qos === 2) this.#store.remove("meta", sentKey(this.#sessionNumber, ordinal));
+      }
+      this.#readFrom = (ordinalOf(key) + 1) as Ordinal;
+      this.#referencesOnDisk -= countReferences(value);
+      this.#unsent -= before - this.#referencesOnDisk;
+      dropped += before - this.#referencesOnDisk;
+    }
+    return dropped;
   }
 
   /** What is to be sent next; it stays until `take`. */

@@ -24,15 +24,17 @@ export interface OutboundLimits {
   readonly inflightMax: number;
   /** Bytes that a session without expiry may have waiting in memory. */
   readonly memoryBacklogBytesMax: number;
+  /** Messages that may wait in a durable session; beyond it the oldest are dropped. */
+  readonly backlogMessagesMax: number;
 }
 
 /** Messages that were owed and could not be delivered, by reason: for the counters. */
-export type DropReason = "expired" | "lost" | "too-large";
+export type DropReason = "expired" | "lost" | "too-large" | "oldest";
 
 export interface OutboundEvents {
   now(): number;
   onDelivered(qos: QoS): void;
-  onDropped(reason: DropReason): void;
+  onDropped(reason: DropReason, count: number): void;
   /** It has something to send that waits for a flush of its own: pump it after the next one. */
   onWaiting(outbound: Outbound): void;
 }
@@ -173,9 +175,13 @@ export class Outbound {
 
   /** What `seal` sealed is on disk; its records are still in memory. */
   flushed(): void {
-    this.#log?.flushed(this.#subscriber !== undefined);
+    const log = this.#log;
+    if (log === undefined) return;
+    log.flushed(this.#subscriber !== undefined);
     this.pump();
-    this.#log?.forgetRecords();
+    log.forgetRecords();
+    const dropped = log.keepWithin(this.#limits.backlogMessagesMax);
+    if (dropped > 0) this.#events.onDropped("oldest", dropped);
   }
 
   /** PUBACK. False when no QoS 1 message with this packet identifier is in flight. */
@@ -190,7 +196,7 @@ export class Outbound {
   discard(packetId: number): void {
     const entry = this.#inflight.get(packetId);
     if (entry === undefined) return;
-    this.#events.onDropped("too-large");
+    this.#events.onDropped("too-large", 1);
     this.#settleSent(entry);
   }
 
@@ -312,7 +318,7 @@ export class Outbound {
     const record = log.recordOf(owed);
     if (record === undefined || isExpired(record, this.#events.now())) {
       log.take();
-      this.#events.onDropped(record === undefined ? "lost" : "expired");
+      this.#events.onDropped(record === undefined ? "lost" : "expired", 1);
       log.settle(owed);
       return true;
     }
@@ -397,7 +403,7 @@ export class Outbound {
     const { owed } = entry;
     const message = entry.message ?? this.#log?.recordOf(owed);
     if (message === undefined) {
-      this.#events.onDropped("lost");
+      this.#events.onDropped("lost", 1);
       this.#settle(entry);
       return;
     }

@@ -73,6 +73,8 @@ export class MqttConnection implements Subscriber, Due {
   #granted: Granted | undefined;
   #deadline: Deadline<Due> | undefined;
   #lastReceivedAt: Instant;
+  /** The broker ends, not the client: nothing is done about the session. */
+  #isAbandoned = false;
   /** The PUBLISH that waits for room, and since when. */
   #held: PublishPacket | undefined;
   #heldSince: Instant | undefined;
@@ -190,6 +192,8 @@ export class MqttConnection implements Subscriber, Due {
   }
 
   end(reason: EndReason): void {
+    // As after a crash: the session stays attached on disk, and its will with it.
+    if (reason === "store-failed" || reason === "server-shutting-down") this.#isAbandoned = true;
     this.#fail(REASONS[reason]);
   }
 
@@ -415,7 +419,7 @@ export class MqttConnection implements Subscriber, Due {
     this.#acks.close();
     this.#held = undefined;
     this.#undecoded.length = 0;
-    if (session !== undefined)
+    if (session !== undefined && !this.#isAbandoned)
       this.#broker.sessions.disconnect(session, this, { sendWill, expiryMs });
     this.#link.close();
   }

@@ -14,6 +14,8 @@ export interface ListenerOptions {
   readonly outputBytesMax: number;
   /** A new protocol state for a new network connection; undefined: it is refused (too many, or not ready). */
   readonly accept: (link: Link) => MqttConnection | undefined;
+  /** A connection that `accept` made is gone. */
+  readonly onClosed: (connection: MqttConnection) => void;
   /** Something in the protocol's own code broke: a bug. */
   readonly onBug: (error: unknown) => void;
 }
@@ -68,14 +70,19 @@ export class TcpListener {
     this.#server.close();
   }
 
-  /** Ends what is left. */
-  close(): void {
-    this.#server.close();
+  /** Destroys all connections; new ones are taken. */
+  dropAll(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Takes no more connections and ends what is left. */
+  close(): void {
+    this.#server.close();
+    this.dropAll();
+  }
+
   #onSocket(socket: Socket): void {
-    const { turn, outputBytesMax, accept, onBug } = this.#options;
+    const { turn, outputBytesMax, accept, onClosed, onBug } = this.#options;
     let connection: MqttConnection | undefined;
     const link = new SocketLink(socket, turn, outputBytesMax, () => connection?.onRoom());
     connection = accept(link);
@@ -99,6 +106,7 @@ export class TcpListener {
     socket.on("close", () => {
       this.#sockets.delete(socket);
       accepted.onClosed();
+      onClosed(accepted);
       turn.schedule();
     });
   }

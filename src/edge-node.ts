@@ -1,0 +1,338 @@
+/**
+ * The broker on its store, with its uplinks; and what happens when the store fails. The outcome of a failed commit is
+ * unknown, so nothing in memory is trusted any more: all connections end, the store is opened anew and the start-up
+ * recovery runs, in this process, again and again until it succeeds.
+ */
+import { randomBytes } from "node:crypto";
+import { performance } from "node:perf_hooks";
+import { Broker } from "./broker/broker.ts";
+import { Counters } from "./broker/counters.ts";
+import type { BrokerLimits } from "./broker/limits.ts";
+import { NEVER_MS } from "./broker/session.ts";
+import { brokerKey } from "./broker/session-records.ts";
+import type { LogId, Sequence } from "./broker/store.ts";
+import { buildUplinks } from "./build-uplinks.ts";
+import type { Config } from "./config.ts";
+import type { Clock } from "./lib/clock.ts";
+import { SeededRandom } from "./lib/random.ts";
+import { createLogClock } from "./log-clock.ts";
+import { MqttConnection } from "./mqtt/connection.ts";
+import type { ConnectionOptions } from "./mqtt/connection-options.ts";
+import type { Link } from "./mqtt/link.ts";
+import { Turn } from "./net/turn.ts";
+import { openLmdbStore } from "./store/lmdb-store.ts";
+import type { LogStore } from "./store/log-store.ts";
+import type { Log } from "./telemetry/log.ts";
+import type { MetricsSource } from "./telemetry/metrics.ts";
+import type { Uplink } from "./uplink/uplink.ts";
+
+/** Session expiry that means never, in the configuration. */
+const EXPIRY_NEVER_SECONDS = 0xffff_ffff;
+/** Between attempts to open the store again. */
+const REOPEN_MS = 1_000;
+const UPLINK_STOP_MS = 1_000;
+const EDGE_ID_KEY = brokerKey("edgeId");
+
+export interface EdgeNodeOptions {
+  readonly config: Config;
+  /** The LMDB file. */
+  readonly storePath: string;
+  readonly log: Log;
+  /** A commit took so long, in seconds. */
+  readonly observeFlush: (seconds: number) => void;
+  /** All network connections are to be dropped: the store failed. */
+  readonly dropConnections: () => void;
+}
+
+interface Running {
+  readonly store: LogStore;
+  readonly broker: Broker;
+  readonly clock: Clock;
+  uplinks: Uplink[];
+}
+
+export class EdgeNode {
+  readonly turn: Turn;
+  readonly #options: EdgeNodeOptions;
+  readonly #connectionOptions: ConnectionOptions;
+  readonly #connections = new Set<MqttConnection>();
+  #running: Running | undefined;
+  #isClosing = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+  #sealedAt = 0;
+  /** Counters of brokers before the present one. */
+  #counters = new Counters();
+
+  constructor(options: EdgeNodeOptions) {
+    this.#options = options;
+    this.#connectionOptions = connectionOptionsOf(options.config);
+    this.turn = new Turn(() => {
+      this.#running?.broker.endTurn();
+      this.#armTimer();
+    });
+  }
+
+  get isReady(): boolean {
+    return this.#running !== undefined && !this.#isClosing;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /**
+   * Opens the store, recovers and starts the uplinks.
+   * @throws OperatingError or what LMDB throws when the store cannot be opened
+   */
+  async open(): Promise<void> {
+    const { config, storePath, log } = this.#options;
+    const startedAt = performance.now();
+    const store = openLmdbStore({
+      path: storePath,
+      bytesMax: config.store.maxBytes,
+      pendingBytesMax: config.store.pendingBytesMax,
+      diskReserveBytes: config.store.diskReserveBytes,
+      lingerMs: config.store.lingerMs,
+    });
+    const clock = createLogClock(store.latestAt);
+    const broker = new Broker({
+      store,
+      clock,
+      limits: limitsOf(config),
+      streams: config.streams.map(({ name, filters, maxBytes, whenFull }) => {
+        return { name, filters, bytesMax: maxBytes, whenFull };
+      }),
+      deliveredBefore: (stream) => this.#deliveredBefore(stream),
+      onSealing: () => {
+        this.#sealedAt = performance.now();
+      },
+      onFlushed: () => this.#onFlushed(),
+      onLoss: (loss) => log("warn", "stream is full: oldest records dropped", { ...loss }),
+      onFailed: (error) => this.#onFailed(error),
+    });
+    const damaged = broker.recover();
+    if (damaged > 0) log("error", "damaged records left out", { count: damaged });
+    const running: Running = { store, broker, clock, uplinks: [] };
+    const edgeId = this.#edgeId(store);
+    const random = new SeededRandom(randomBytes(4).readUInt32LE());
+    running.uplinks = await buildUplinks(config, { edgeId, store, broker, clock, random, log });
+    this.#running = running;
+    for (const uplink of running.uplinks) uplink.start();
+    this.#armTimer();
+    log("info", "store is open", {
+      edgeId,
+      sessions: broker.sessions.size,
+      retained: broker.retained.size,
+      tookMs: Math.round(performance.now() - startedAt),
+    });
+  }
+
+  /** Protocol state for a new network connection; undefined: there are too many, or the store is being opened. */
+  accept(link: Link): MqttConnection | undefined {
+    const running = this.#running;
+    if (running === undefined || this.#isClosing) return undefined;
+    if (this.#connections.size >= this.#options.config.mqtt.connectionsMax) return undefined;
+    const connection = new MqttConnection(running.broker, link, this.#connectionOptions);
+    this.#connections.add(connection);
+    this.#armTimer();
+    return connection;
+  }
+
+  onConnectionClosed(connection: MqttConnection): void {
+    this.#connections.delete(connection);
+  }
+
+  /** Ends all connections, flushes what is staged, stops the uplinks and closes the store. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    for (const connection of this.#connections) connection.end("server-shutting-down");
+    clearTimeout(this.#timer);
+    const running = this.#running;
+    if (running === undefined) return;
+    await Promise.all(running.uplinks.map((uplink) => uplink.stop(UPLINK_STOP_MS)));
+    await running.store.drain();
+    this.#running = undefined;
+    await running.store.close();
+  }
+
+  metrics(): MetricsSource {
+    return {
+      counters: () => this.#totals(),
+      connections: () => this.#connections.size,
+      sessions: () => this.#sessionCounts(),
+      store: () => this.#storeSizes(),
+      streams: () => this.#streamViews(),
+      uplinks: () => (this.#running?.uplinks ?? []).map(uplinkView),
+    };
+  }
+
+  #edgeId(store: LogStore): string {
+    const { edgeId } = this.#options.config;
+    if (edgeId !== undefined) return edgeId;
+    const known = store.get("meta", EDGE_ID_KEY);
+    if (known !== undefined) return new TextDecoder().decode(known);
+    const drawn = `edge-${randomBytes(6).toString("hex")}`;
+    store.put("meta", EDGE_ID_KEY, new TextEncoder().encode(drawn));
+    return drawn;
+  }
+
+  #deliveredBefore(log: LogId): Sequence | undefined {
+    const { config } = this.#options;
+    const running = this.#running;
+    if (config.uplinks.length === 0 || running === undefined) return undefined;
+    const stream = running.broker.streams.all.find((one) => one.log === log);
+    const readers = config.uplinks.some(({ lanes }) => {
+      return lanes.some((lane) => lane.stream === stream?.name);
+    });
+    if (!readers) return undefined;
+    const marks = running.uplinks.map((uplink) => uplink.doneBefore(log));
+    return Math.min(...marks) as Sequence;
+  }
+
+  #onFlushed(): void {
+    this.#options.observeFlush((performance.now() - this.#sealedAt) / 1_000);
+    for (const uplink of this.#running?.uplinks ?? []) uplink.onFlushed();
+    this.turn.schedule();
+  }
+
+  #onFailed(error: Error): void {
+    const running = this.#running;
+    this.#running = undefined;
+    const { log, dropConnections } = this.#options;
+    log("error", "the store failed: all connections end and it is opened again", { error });
+    if (running !== undefined) addTo(this.#counters, running.broker.counters);
+    clearTimeout(this.#timer);
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    dropConnections();
+    void this.#reopen(running);
+  }
+
+  async #reopen(failed: Running | undefined): Promise<void> {
+    const { log } = this.#options;
+    if (failed !== undefined) {
+      await Promise.all(failed.uplinks.map((uplink) => uplink.stop(0)));
+      await failed.store.close().catch(() => undefined);
+    }
+    for (let attempt = 1; !this.#isClosing; attempt++) {
+      await new Promise((resolve) => setTimeout(resolve, REOPEN_MS));
+      try {
+        await this.open();
+        return;
+      } catch (error) {
+        // Once, and then now and again: the state lasts.
+        if (attempt === 1 || attempt % 60 === 0) {
+          log("error", "the store cannot be opened", { error, attempt });
+        }
+      }
+    }
+  }
+
+  #armTimer(): void {
+    const running = this.#running;
+    if (running === undefined || this.#isClosing) return;
+    const at = running.broker.nextDeadline();
+    if (at >= this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
+    this.#timer = setTimeout(
+      () => {
+        this.#timerAt = Number.POSITIVE_INFINITY;
+        running.broker.onTime(running.clock.now());
+        this.turn.schedule();
+      },
+      Math.min(Math.max(at - running.clock.now(), 0), 60_000),
+    );
+  }
+
+  #totals(): Counters {
+    const totals = new Counters();
+    addTo(totals, this.#counters);
+    if (this.#running !== undefined) addTo(totals, this.#running.broker.counters);
+    return totals;
+  }
+
+  #sessionCounts(): { online: number; offline: number } {
+    let online = 0;
+    let offline = 0;
+    for (const session of this.#running?.broker.sessions.all() ?? []) {
+      if (session.owner === undefined) offline++;
+      else online++;
+    }
+    return { online, offline };
+  }
+
+  #storeSizes(): { liveBytes: number; pendingBytes: number } {
+    const store = this.#running?.store;
+    if (store === undefined) return { liveBytes: 0, pendingBytes: 0 };
+    let liveBytes = 0;
+    for (const log of store.logNames().keys()) liveBytes += store.stats(log).bytes;
+    return { liveBytes, pendingBytes: store.pendingBytes };
+  }
+
+  #streamViews(): { name: string; messages: number; bytes: number }[] {
+    const running = this.#running;
+    if (running === undefined) return [];
+    return running.broker.streams.all.map(({ name, log }) => {
+      const { firstSequence, nextSequence, bytes } = running.store.stats(log);
+      return { name, messages: nextSequence - firstSequence, bytes };
+    });
+  }
+}
+
+function uplinkView(uplink: Uplink): ReturnType<MetricsSource["uplinks"]>[number] {
+  const { name, state, lanes } = uplink.status();
+  return {
+    name,
+    state,
+    lanes: lanes.map((lane) => ({
+      stream: lane.stream,
+      lagMessages: lane.lagMessages,
+      lagBytes: lane.lagBytes,
+      oldestUnsentSeconds: (lane.oldestUnsentMs ?? 0) / 1_000,
+      acknowledged: lane.acknowledged,
+      resent: lane.resent,
+      reconciled: lane.reconciledFound,
+    })),
+  };
+}
+
+function addTo(totals: Counters, counters: Counters): void {
+  for (const name of Object.keys(counters) as (keyof Counters)[]) totals[name] += counters[name];
+}
+
+function expiryMaxMs(config: Config): number {
+  const seconds = config.mqtt.sessionExpiryMaxSeconds;
+  return seconds === EXPIRY_NEVER_SECONDS ? NEVER_MS : seconds * 1_000;
+}
+
+function limitsOf(config: Config): BrokerLimits {
+  const { mqtt } = config;
+  return {
+    outbound: {
+      inflightMax: mqtt.inflightMax,
+      memoryBacklogBytesMax: mqtt.memoryBacklogBytesMax,
+      backlogMessagesMax: mqtt.backlogMessagesMax,
+    },
+    retained: { messagesMax: mqtt.retainedMessagesMax, bytesMax: mqtt.retainedBytesMax },
+    sessionsMax: mqtt.sessionsMax,
+    subscriptionsPerSessionMax: mqtt.subscriptionsPerSessionMax,
+    sessionExpiryMaxMs: expiryMaxMs(config),
+  };
+}
+
+function connectionOptionsOf(config: Config): ConnectionOptions {
+  const { mqtt } = config;
+  return {
+    packetBytesMax: mqtt.maxPacketBytes,
+    connectPacketBytesMax: Math.min(mqtt.maxPacketBytes, mqtt.connectPacketBytesMax),
+    connectTimeoutMs: mqtt.connectTimeoutMs,
+    keepAliveMaxSeconds: mqtt.keepAliveMaxSeconds,
+    receiveMaximum: mqtt.receiveMaximum,
+    topicAliasMaximum: mqtt.topicAliasMax,
+    sessionExpiryMaxMs: expiryMaxMs(config),
+    topicLevelsMax: mqtt.topicLevelsMax,
+    holdMaxMs: mqtt.holdMaxMs,
+    assignClientId: () => `rill-${randomBytes(12).toString("hex")}`,
+  };
+}

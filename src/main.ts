@@ -1,0 +1,182 @@
+/** Wires everything: data folder, node, listeners, HTTP, signals. */
+import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Config, httpAddress, listenerAddress } from "./config.ts";
+import { EdgeNode } from "./edge-node.ts";
+import { OperatingError } from "./lib/operating-error.ts";
+import { type HttpServer, startHttpServer } from "./net/http-server.ts";
+import { TcpListener } from "./net/tcp-listener.ts";
+import { type DataFolder, openDataFolder } from "./store/data-folder.ts";
+import { createLog, type Log } from "./telemetry/log.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
+
+/** Exit codes of `serve`; see docs/cli.md. */
+const EXIT = {
+  drained: 0,
+  bug: 1,
+  "cannot-listen": 3,
+  "data-folder-unusable": 4,
+  "data-folder-in-use": 5,
+} as const;
+
+/** Longest a stop may take before the process ends anyway. */
+const STOP_MS = 10_000;
+
+/** Runs the broker until SIGTERM or SIGINT; resolves with the exit code. Never rejects. */
+export async function serve(
+  config: Config,
+  explicit: { readonly httpGiven: boolean },
+): Promise<number> {
+  const log = createLog(config.log.level);
+  const onBug = (error: unknown): void => {
+    const stack = error instanceof Error ? error.stack : String(error);
+    log("error", "bug: the process ends, the store survives it", { stack });
+    process.exit(EXIT.bug);
+  };
+  process.on("uncaughtException", onBug);
+  process.on("unhandledRejection", (reason) => {
+    // A failed commit of LMDB rejects promises of its own; the store has reported it already.
+    if (isCommitFailure(reason)) return;
+    onBug(reason);
+  });
+  const server = new Server(config, explicit.httpGiven, log, onBug);
+  try {
+    await server.open();
+  } catch (error) {
+    await server.close();
+    return failedStart(log, error, onBug);
+  }
+  const signal = await new Promise<string>((resolve) => {
+    process.once("SIGTERM", () => resolve("SIGTERM"));
+    process.once("SIGINT", () => resolve("SIGINT"));
+  });
+  log("info", "stopping", { signal });
+  setTimeout(() => onBug(new Error("stopping took too long")), STOP_MS).unref();
+  await server.close();
+  log("info", "stopped");
+  return EXIT.drained;
+}
+
+function failedStart(log: Log, error: unknown, onBug: (error: unknown) => void): number {
+  if (error instanceof OperatingError && error.code in EXIT) {
+    log("error", error.message, { code: error.code });
+    return EXIT[error.code as keyof typeof EXIT];
+  }
+  onBug(error);
+  return EXIT.bug;
+}
+
+const isCommitFailure = (reason: unknown): boolean =>
+  reason instanceof Error && /commit|MDB_|ENOSPC|EIO/i.test(reason.message);
+
+class Server {
+  readonly #config: Config;
+  readonly #httpGiven: boolean;
+  readonly #log: Log;
+  readonly #onBug: (error: unknown) => void;
+  readonly #listeners: TcpListener[] = [];
+  #folder: DataFolder | undefined;
+  #node: EdgeNode | undefined;
+  #http: HttpServer | undefined;
+
+  constructor(config: Config, httpGiven: boolean, log: Log, onBug: (error: unknown) => void) {
+    this.#config = config;
+    this.#httpGiven = httpGiven;
+    this.#log = log;
+    this.#onBug = onBug;
+  }
+
+  async open(): Promise<void> {
+    const folder = openDataFolder(this.#config.data);
+    this.#folder = folder;
+    rmSync(runFileOf(folder), { force: true });
+    const node = this.#createNode(folder);
+    this.#node = node;
+    await openStore(node, folder);
+    await this.#listen(node);
+    await this.#serveHttp(node);
+    this.#announce(folder);
+  }
+
+  async close(): Promise<void> {
+    for (const listener of this.#listeners) listener.stopAccepting();
+    await this.#node?.close();
+    for (const listener of this.#listeners) listener.close();
+    await this.#http?.close();
+    if (this.#folder === undefined) return;
+    rmSync(runFileOf(this.#folder), { force: true });
+    this.#folder.close();
+  }
+
+  #createNode(folder: DataFolder): EdgeNode {
+    return new EdgeNode({
+      config: this.#config,
+      storePath: folder.storePath,
+      log: this.#log,
+      observeFlush: (seconds) => this.#observeFlush(seconds),
+      dropConnections: () => {
+        for (const listener of this.#listeners) listener.dropAll();
+      },
+    });
+  }
+
+  /** Replaced when the metrics are there. */
+  #observeFlush: (seconds: number) => void = () => undefined;
+
+  async #listen(node: EdgeNode): Promise<void> {
+    const outputBytesMax = this.#config.mqtt.outputBytesMax;
+    for (const { url } of this.#config.listeners) {
+      const listener = await TcpListener.open({
+        ...listenerAddress(url),
+        turn: node.turn,
+        outputBytesMax,
+        accept: (link) => node.accept(link),
+        onClosed: (connection) => node.onConnectionClosed(connection),
+        onBug: this.#onBug,
+      });
+      this.#listeners.push(listener);
+    }
+  }
+
+  async #serveHttp(node: EdgeNode): Promise<void> {
+    const address = httpAddress(this.#config);
+    if (address === undefined) return;
+    const metrics = createMetrics(node.metrics());
+    this.#observeFlush = metrics.observeFlush;
+    this.#http = await startHttpServer({
+      ...address,
+      fallBackToFreePort: !this.#httpGiven,
+      isReady: () => node.isReady,
+      isHealthy: () => true,
+      metrics,
+    });
+    const { url } = this.#http;
+    if (!url.endsWith(`:${address.port}`) && address.port !== 0) {
+      this.#log("warn", "the HTTP port is taken: serving on another", { url });
+    }
+  }
+
+  /** Tells the world, and `rillmq status`, that clients may come. */
+  #announce(folder: DataFolder): void {
+    const urls = this.#listeners.map((listener) => listener.url);
+    const http = this.#http?.url;
+    const run = { pid: process.pid, urls, ...(http === undefined ? {} : { http }) };
+    const path = runFileOf(folder);
+    writeFileSync(`${path}.new`, `${JSON.stringify(run)}\n`, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+    process.stdout.write(`ready pid=${process.pid} ${[...urls, http ?? ""].join(" ").trim()}\n`);
+  }
+}
+
+const runFileOf = (folder: DataFolder): string => join(folder.path, "rillmq.json");
+
+async function openStore(node: EdgeNode, folder: DataFolder): Promise<void> {
+  try {
+    await node.open();
+  } catch (error) {
+    if (error instanceof OperatingError) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    const text = `cannot open the store in ${folder.path}: ${why}`;
+    throw new OperatingError("data-folder-unusable", text, { cause: error });
+  }
+}

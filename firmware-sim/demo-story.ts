@@ -109,15 +109,15 @@ export class Story {
     this.metrics.stop();
     await this.#fleet?.stop();
     await this.edge.kill();
-    await this.#proxy?.close();
+    await this.#proxy?.stop();
   }
 
   async #setUp(): Promise<void> {
     const { centre, messages, seed } = this.#options;
     this.#tell(`starting the centre: ${centre.title}`);
-    const proxy = new TcpProxy(await centre.start());
+    const proxy = await TcpProxy.start(await centre.start());
     this.#proxy = proxy;
-    await this.#writeConfig(await proxy.listen());
+    await this.#writeConfig(proxy.port);
     const { pid, mqttUrl } = await this.#startEdge();
     this.metrics.start();
     const profile = decodeProfile(DEFAULT_PROFILE);
@@ -172,7 +172,7 @@ export class Story {
     const { centre, patience } = this.#options;
     this.#tell("the centre's acknowledgements get lost for 1 s; what the edge sends still arrives");
     const arrived = centre.arrived();
-    this.#proxy?.blockFromCentre();
+    this.#proxy?.block("backward");
     await patience.pause("the end of the block", BLOCK_MS);
     await this.#until(
       "a record that is stored and not acknowledged",
@@ -185,6 +185,7 @@ export class Story {
     this.#tell("the uplink is cut; devices go on");
     const cutAtMs = performance.now();
     this.#proxy?.cut();
+    this.#proxy?.heal();
     const hasLasted = (ms: number): boolean => performance.now() - cutAtMs >= ms;
     const hasBacklog = (share: number): boolean =>
       (this.metrics.lag ?? 0) >= messages * share || this.#fleet?.isDone === true;

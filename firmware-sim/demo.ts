@@ -5,7 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import type { Centre } from "./central/centre.ts";
 import { MqttCentre } from "./central/mqtt-centre.ts";
 import { NatsCentre } from "./central/nats-centre.ts";
-import { hasNatsServer } from "./central/nats-servers.ts";
+import { isNatsServerInstalled } from "./central/nats-cluster.ts";
 import { type DemoFacts, demandsOf, reportText } from "./demo-report.ts";
 import { Story, type StoryOutcome } from "./demo-story.ts";
 import { ProgressLine } from "./progress-line.ts";
@@ -120,7 +120,7 @@ class Demo {
 
   constructor(flags: Flags) {
     this.#flags = flags;
-    const centre = flags.central === "nats" ? new NatsCentre(this.#folder) : new MqttCentre();
+    const centre = flags.central === "nats" ? new NatsCentre() : new MqttCentre();
     this.#centre = centre;
     this.#patience = new Patience(SECONDS_MAX, () =>
       this.#isInterrupted ? "interrupted" : this.#story.edge.failure,
@@ -140,10 +140,8 @@ class Demo {
   }
 
   async run(): Promise<number> {
-    for (const name of ["SIGINT", "SIGTERM"] as const) {
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       process.on(name, () => {
-        // The second time there is no more patience; what runs is killed at exit.
-        if (this.#isInterrupted) process.exit(EXIT_INTERRUPTED);
         this.#isInterrupted = true;
       });
     }
@@ -197,7 +195,7 @@ async function main(): Promise<number> {
     return error.exitCode === 0 ? EXIT_PROVED : EXIT_USAGE;
   }
   const flags = command.opts<Flags>();
-  if (flags.central === "nats" && !hasNatsServer()) {
+  if (flags.central === "nats" && !isNatsServerInstalled()) {
     process.stderr.write(
       "demo: --central nats needs nats-server (2.9 or later) on the path; it was not found\n",
     );

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Aedes } from "aedes";
@@ -91,8 +91,8 @@ describe("a fleet", () => {
   });
 
   test("sends again after broken connections, in order, and QoS 2 never twice", async () => {
-    const proxy = new TcpProxy({ host: "127.0.0.1", port: sink.port });
-    const port = await proxy.listen();
+    const proxy = await TcpProxy.start({ host: "127.0.0.1", port: sink.port });
+    const { port } = proxy;
     const fleet = new Fleet(
       optionsOf(port, {
         run: "cut",
@@ -110,15 +110,15 @@ describe("a fleet", () => {
           return now.published >= published && now.connected === now.devices;
         });
         const stored = sink.records.length;
-        proxy.blockFromCentre();
+        proxy.block("backward");
         await until("a message without its acknowledgement", () => sink.records.length > stored);
-        proxy.cut();
-        proxy.restore();
+        proxy.drop();
+        proxy.heal();
       }
       await until("the fleet to finish", () => fleet.isDone);
     } finally {
       await fleet.stop();
-      await proxy.close();
+      await proxy.stop();
     }
     const report = checkSink(fleet.ledgers, sink.records);
     assert.equal(report.lost, 0);
@@ -127,47 +127,6 @@ describe("a fleet", () => {
     assert.ok(report.repeated > 0, "a QoS 1 device cannot know and sends again");
     assert.equal(report.repeatedQos2, 0);
     assert.ok(fleet.progress().connects >= 20, "every device came back each time");
-  });
-});
-
-describe("the proxy", () => {
-  test("holds only what comes from the centre while blocked, and lets it go when restored", async () => {
-    let heard = "";
-    const centre = createServer((socket) => {
-      socket.on("data", (chunk) => {
-        heard += chunk.toString();
-        socket.write(chunk);
-      });
-      socket.on("error", () => undefined);
-    });
-    await new Promise<void>((resolve) => {
-      centre.listen(0, "127.0.0.1", resolve);
-    });
-    const proxy = new TcpProxy({ host: "127.0.0.1", port: (centre.address() as AddressInfo).port });
-    const socket = connect({ host: "127.0.0.1", port: await proxy.listen() });
-    let answered = "";
-    let isClosed = false;
-    socket.on("data", (chunk) => {
-      answered += chunk.toString();
-    });
-    socket.on("error", () => undefined);
-    socket.on("close", () => {
-      isClosed = true;
-    });
-    socket.write("a");
-    await until("the first echo", () => answered === "a");
-    proxy.blockFromCentre();
-    socket.write("b");
-    await until("the centre to hear", () => heard === "ab");
-    assert.equal(answered, "a");
-    proxy.restore();
-    await until("what was held", () => answered === "ab");
-    proxy.cut();
-    await until("the reset", () => isClosed);
-    await proxy.close();
-    await new Promise<void>((resolve) => {
-      centre.close(() => resolve());
-    });
   });
 });
 

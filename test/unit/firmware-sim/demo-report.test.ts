@@ -55,7 +55,7 @@ const unmet = (facts: DemoFacts): string[] =>
     .filter(({ isMet }) => !isMet)
     .map(({ name }) => name);
 
-const CENTRES = [() => new MqttCentre(), () => new NatsCentre("unused")] as const;
+const CENTRES = [() => new MqttCentre(), () => new NatsCentre()] as const;
 
 test("a run in which everything went well meets every demand", () => {
   for (const centre of CENTRES) assert.deepEqual(unmet(factsOf(centre())), []);
@@ -74,7 +74,7 @@ test("a doubled record is noticed with either centre", () => {
 });
 
 test("each demand can fail by itself", () => {
-  const facts = factsOf(new NatsCentre("unused"));
+  const facts = factsOf(new NatsCentre());
   const { outcome, sink, fleet } = facts;
   const cases: readonly [Partial<DemoFacts>, string][] = [
     [{ sink: { ...sink, published: 4_999 } }, "published >= 5,000"],

@@ -58,11 +58,6 @@ export function encodeSubscribe(packetId: number, topicFilter: string, qos: 0 | 
   return encodePacket(0x82, uint16(packetId), utf8String(topicFilter), Buffer.from([qos]));
 }
 
-/** A DISCONNECT (section 3.14). */
-export function encodeDisconnect(): Buffer {
-  return encodePacket(0xe0);
-}
-
 /** What a publisher repeats: the same topic and a payload of `payloadBytes` bytes. */
 export interface PublishShape {
   readonly topic: string;

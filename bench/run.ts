@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type {
@@ -19,6 +20,12 @@ import { publisherTopic, qosOf, type Scenario } from "./scenario.ts";
 
 /** What a run may take on top of its warm-up and window: connecting, stopping, draining. */
 const RUN_OVERHEAD_MS_MAX = 60_000;
+
+/** Every run's folder in use, so that none survives an interrupted bench. */
+const folders = new Set<string>();
+process.on("exit", () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
 
 /** How long to load a broker. */
 export interface Timing {
@@ -75,6 +82,7 @@ export async function withBroker<Result>(
   use: (broker: BrokerProcess) => Promise<Result>,
 ): Promise<Result> {
   const folder = await mkdtemp(join(dataFolder, "rillmq-bench-"));
+  folders.add(folder);
   try {
     const broker = await peer.start(folder);
     try {
@@ -84,6 +92,7 @@ export async function withBroker<Result>(
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
+    folders.delete(folder);
   }
 }
 

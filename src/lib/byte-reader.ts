@@ -50,8 +50,10 @@ export class ByteReader {
 
   /** Four bytes. */
   readUint32(): number {
-    const high = this.readUint16();
-    return high * 0x1_0000 + this.readUint16();
+    const at = this.skip(4);
+    const { bytes } = this;
+    const low = ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
+    return (bytes[at] ?? 0) * 0x100_0000 + low;
   }
 
   /** A copy of the next `count` bytes that shares no memory with the source. */

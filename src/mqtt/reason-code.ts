@@ -146,6 +146,7 @@ const DISCONNECT_BY_SERVER = [
   R.notAuthorized,
   R.serverBusy,
   R.serverShuttingDown,
+  // In the table of section 2.4 only.
   R.badAuthenticationMethod,
   R.keepAliveTimeout,
   R.sessionTakenOver,

@@ -5,6 +5,8 @@ import type { Turn, TurnLink } from "./turn.ts";
 
 /** How long a peer may take to read the last words before its socket is destroyed. */
 const LAST_WORDS_MS = 2_000;
+/** Gathered output of this size is written at once: a turn may bring more than the write budget. */
+const WRITE_BYTES = 65_536;
 
 /** The output of one socket: gathered during a turn, written once, counted until the kernel has it. */
 export class SocketLink implements Link, TurnLink {
@@ -33,7 +35,9 @@ export class SocketLink implements Link, TurnLink {
     return false;
   }
 
+  /** Hot path: per message. */
   touch(): void {
+    if (this.output.end >= WRITE_BYTES) this.#write(this.output.end);
     if (this.#isTouched) return;
     this.#isTouched = true;
     this.#turn.add(this);
@@ -64,12 +68,12 @@ export class SocketLink implements Link, TurnLink {
       recycle(bytes);
       return;
     }
-    this.#queuedBytes += end;
     this.#socket.write(bytes.subarray(0, end), () => {
-      this.#queuedBytes -= end;
+      this.#queuedBytes = this.#socket.writableLength;
       recycle(bytes);
       if (this.#wasFull && this.hasRoom) this.#tellRoom();
     });
+    this.#queuedBytes = this.#socket.writableLength;
   }
 
   #tellRoom(): void {

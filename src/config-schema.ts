@@ -187,11 +187,6 @@ const natsUplink = z.strictObject({
   ...uplinkCommon,
   ...remoteUrls("nats", 4222),
   token: secret("Token at the remote, instead of user name and password."),
-  subjectPrefix: z
-    .string()
-    .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/, { error: "expected tokens joined by dots" })
-    .default("rill")
-    .meta({ description: "Subjects are `<subjectPrefix>.<edgeId>.<lane>.<topic>`." }),
 });
 
 const mqttUplink = z.strictObject({

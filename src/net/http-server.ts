@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { OperatingError } from "../lib/operating-error.ts";
 
 /** What the HTTP server shows. */
 export interface HttpServerOptions {
@@ -81,7 +82,7 @@ const isPortTaken = (error: unknown): boolean =>
 
 /**
  * Serves `/healthz`, `/readyz` and `/metrics`, and nothing else. Without authentication: they show no message and no secret.
- * Rejects with the system's error (`EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, `ENOTFOUND`, …) when it cannot listen.
+ * @throws OperatingError `cannot-listen`
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const server = createServer(
@@ -99,13 +100,20 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     },
   );
   server.maxConnections = CONNECTIONS_MAX;
-  const address = await listen(server, options.host, options.port).catch((error: unknown) => {
-    if (!options.fallBackToFreePort || !isPortTaken(error)) throw error;
-    return listen(server, options.host, 0);
-  });
-  const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
+  const { host, port, fallBackToFreePort } = options;
+  const address = await listen(server, host, port)
+    .catch((error: unknown) => {
+      if (!fallBackToFreePort || !isPortTaken(error)) throw error;
+      return listen(server, host, 0);
+    })
+    .catch((cause: unknown) => {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      const text = `cannot serve HTTP on ${host}:${port}: ${why}`;
+      throw new OperatingError("cannot-listen", text, { cause });
+    });
+  const name = address.family === "IPv6" ? `[${address.address}]` : address.address;
   return {
-    url: `http://${host}:${address.port}`,
+    url: `http://${name}:${address.port}`,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -69,7 +69,7 @@ test("a taken port gives way to a free one only when it may", async () => {
   await once(taken, "listening");
   const { port } = taken.address() as AddressInfo;
   try {
-    await assert.rejects(startHttpServer({ ...OPTIONS, port }), { code: "EADDRINUSE" });
+    await assert.rejects(startHttpServer({ ...OPTIONS, port }), { code: "cannot-listen" });
     const server = await startHttpServer({ ...OPTIONS, port, fallBackToFreePort: true });
     assert.notEqual(new URL(server.url).port, String(port));
     assert.equal((await ask(server.url, "/healthz"))[0], 200);

@@ -71,13 +71,20 @@ export class ByteWriter {
     this.end = end;
   }
 
-  /** `source[start, stop)`. Short runs are copied by hand: a call into the engine costs more than they do. */
+  /**
+   * `source[start, stop)`. A call into the engine costs as much as a dozen bytes copied by hand, and one that needs
+   * a view first as much as some forty; a whole source needs no view.
+   */
   writeBytes(source: Uint8Array, start = 0, stop = source.length): void {
     const count = stop - start;
     this.reserve(count);
     const { bytes, end } = this;
-    if (count < 96) for (let i = 0; i < count; i++) bytes[end + i] = source[start + i] ?? 0;
-    else bytes.set(source.subarray(start, stop), end);
+    const isWhole = count === source.length;
+    if (count < (isWhole ? 12 : 48)) {
+      for (let i = 0; i < count; i++) bytes[end + i] = source[start + i] ?? 0;
+    } else {
+      bytes.set(isWhole ? source : source.subarray(start, stop), end);
+    }
     this.end = end + count;
   }
 

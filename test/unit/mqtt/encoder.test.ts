@@ -35,6 +35,22 @@ test("A PUBLISH takes its part of the payload's buffer and goes behind what was 
   );
 });
 
+test("A part of a payload of any length is written whole, from a Buffer and from a Uint8Array.", () => {
+  for (let length = 0; length <= 200; length++) {
+    const source = Uint8Array.from({ length: length + 20 }, (_, i) => i + length);
+    for (const bytes of [source, Buffer.from(source)]) {
+      for (const start of [0, 7, 20]) {
+        const writer = new ByteWriter();
+        const end = start + length;
+        writePublish(writer, v311, 0, false, false, 0, TOPIC, bytes, start, end, undefined);
+        const payload = Buffer.from(source.subarray(start, end)).toString("hex");
+        assert.ok(written(writer).endsWith(`0003612f62${payload}`));
+        assert.equal(writer.end, publishSize(v311, 3, length, 0, undefined));
+      }
+    }
+  }
+});
+
 test("In 3.x a PUBLISH loses its properties.", () => {
   const writer = new ByteWriter();
   const properties: Properties = { contentType: "text" };

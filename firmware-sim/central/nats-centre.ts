@@ -26,7 +26,7 @@ interface Running {
   readonly cluster: NatsCluster;
   readonly client: NatsConnection;
   readonly manager: JetStreamManager;
-  /** The node that the proxy leads to; it is never killed. */
+  /** The node that the proxy leads to, not the leader at the start; it is never killed. */
   readonly entry: string;
 }
 
@@ -52,7 +52,7 @@ async function untilAllCurrent(manager: JetStreamManager): Promise<void> {
 
 /**
  * A NATS cluster of three nodes with one replicated stream, whose duplicate window is shorter than the outage.
- * The proxy leads to one node; another one, the stream's leader if possible, is killed on the way.
+ * The proxy leads to a follower; the stream's leader is killed on the way.
  */
 export class NatsCentre implements Centre {
   readonly title = "NATS JetStream cluster (3 nodes, R3, duplicate window 2 s)";
@@ -76,7 +76,8 @@ export class NatsCentre implements Centre {
     const client = await cluster.connect();
     this.#client = client;
     const manager = await jetstreamManager(client, { checkAPI: false, timeout: 3_000 });
-    const entry = cluster.nodeNames[0] ?? "";
+    const leader = await cluster.leaderOf(STREAM);
+    const entry = cluster.nodeNames.find((name) => name !== leader) ?? "";
     this.#running = { cluster, client, manager, entry };
     await untilAllCurrent(manager);
     this.#counter = setInterval(() => void this.#count(manager), COUNT_EVERY_MS);

@@ -1,16 +1,20 @@
 /** Simulated power cuts: record the store at work, cut at random points, open what is left and look. */
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildShim } from "../../support/shim.ts";
 import { randomOf } from "./random.ts";
-import { FATES, type Fate, Replay, readRecording } from "./replay.ts";
+import { EVENT_BYTES, type Event, FATES, type Fate, Replay, readRecording } from "./replay.ts";
 import type { Answer } from "./verifier.ts";
 
 const HERE = import.meta.dirname;
 const VERIFY_MS_MAX = 20_000;
+/** About a hundred commits. */
+const KILL_AT_BYTES = 4_000_000;
+const COMMITS_AFTER_KILL = 25;
+const ATTEMPTS_MAX = 10;
 
 export interface PowerCutOptions {
   readonly points: number;
@@ -18,6 +22,8 @@ export interface PowerCutOptions {
   readonly commits: number;
   /** Leaves out the sync of the meta page: must lose, or the simulation proves nothing. */
   readonly isControl: boolean;
+  /** Kills and restarts the process first, with commits in flight; the cuts come soon after. */
+  readonly isKilledFirst: boolean;
 }
 
 export interface PowerCutResult {
@@ -78,9 +84,13 @@ class Verifier {
   }
 }
 
-async function recordStore(folder: string, options: PowerCutOptions): Promise<string> {
-  const log = join(folder, "recording");
-  const store = join(folder, "store.mdb");
+/** Runs the writer with the recorder. With `killAtBytes` it is killed once the recording is that long. */
+async function runWriter(
+  folder: string,
+  options: PowerCutOptions,
+  killAtBytes?: number,
+): Promise<void> {
+  const { log, store } = pathsIn(folder);
   const acks = join(folder, "acks");
   const args = [store, acks, `${options.commits}`, `${options.seed}`];
   if (options.isControl) args.push("unsafe");
@@ -95,9 +105,66 @@ async function recordStore(folder: string, options: PowerCutOptions): Promise<st
     env,
     stdio: ["ignore", "ignore", "inherit"],
   });
-  const [code] = await once(child, "exit");
-  if (code !== 0) throw new Error(`the writer ended with ${code}`);
-  return log;
+  const exited = once(child, "exit");
+  const watch = setInterval(() => {
+    if (killAtBytes !== undefined && sizeOf(log) >= killAtBytes) child.kill("SIGKILL");
+  }, 2);
+  const [code, signal] = await exited;
+  clearInterval(watch);
+  const isExpected = killAtBytes === undefined ? code === 0 : signal === "SIGKILL";
+  if (!isExpected) throw new Error(`the writer ended with ${signal ?? code}`);
+}
+
+const pathsIn = (folder: string): { log: string; store: string } => ({
+  log: join(folder, "recording"),
+  store: join(folder, "store.mdb"),
+});
+
+const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+
+/** What to cut, and where the first cut may be. */
+interface Recording {
+  readonly events: readonly Event[];
+  readonly from: number;
+  readonly to: number;
+}
+
+async function recordOnce(folder: string, options: PowerCutOptions): Promise<Recording> {
+  await runWriter(folder, options);
+  const events = readRecording(pathsIn(folder).log);
+  return { events, from: 0, to: events.length };
+}
+
+/** Kills the writer in the middle and starts it again; the cuts come soon after. Undefined: the kill hit the recorder. */
+async function recordKilled(
+  folder: string,
+  options: PowerCutOptions,
+): Promise<Recording | undefined> {
+  const { log, store } = pathsIn(folder);
+  await runWriter(folder, options, KILL_AT_BYTES);
+  const before = readRecording(log);
+  const replay = new Replay(before);
+  replay.advance(before.length);
+  const image = replay.image("kept", () => 0);
+  // A write may have been recorded and not done, or its event be cut.
+  const real = readFileSync(store).subarray(0, image.length);
+  if (Buffer.compare(image.subarray(0, real.length), real) !== 0) return undefined;
+  if (before.reduce((sum, event) => sum + EVENT_BYTES + event.data.length, 0) !== sizeOf(log)) {
+    return undefined;
+  }
+  await runWriter(folder, { ...options, commits: COMMITS_AFTER_KILL });
+  const events = readRecording(log);
+  return { events, from: before.length, to: events.length };
+}
+
+async function record(folder: string, options: PowerCutOptions): Promise<Recording> {
+  if (!options.isKilledFirst) return recordOnce(folder, options);
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const recording = await recordKilled(folder, options);
+    if (recording !== undefined) return recording;
+    for (const name of readdirSync(folder)) rmSync(join(folder, name));
+  }
+  throw new Error("every kill hit the recorder");
 }
 
 /** Runs the simulation. Every point is another cut with another fate of the unsynced pages. */
@@ -105,9 +172,9 @@ export async function simulatePowerCuts(options: PowerCutOptions): Promise<Power
   const folder = mkdtempSync(join(tmpdir(), "rillmq-power-cut-"));
   const verifier = new Verifier();
   try {
-    const events = readRecording(await recordStore(folder, options));
+    const { events, from, to } = await record(folder, options);
     const random = randomOf(options.seed);
-    const points = Array.from({ length: options.points }, () => random(events.length));
+    const points = Array.from({ length: options.points }, () => from + random(to - from));
     points.sort((a, b) => a - b);
     const replay = new Replay(events);
     const faults: string[] = [];

@@ -6,7 +6,8 @@ import { readFileSync } from "node:fs";
 
 const PAGE_BYTES = 4_096;
 const SECTOR_BYTES = 512;
-const EVENT_BYTES = 24;
+/** Of an event before its data. */
+export const EVENT_BYTES = 24;
 
 const KIND = {
   write: 1,
@@ -18,7 +19,7 @@ const KIND = {
   syncedWriteEnd: 7,
 } as const;
 
-interface Event {
+export interface Event {
   readonly kind: number;
   readonly offset: number;
   readonly sync: number;

@@ -1,13 +1,18 @@
 /**
  * The store at work while it is recorded: commits of numbered messages, the older ones trimmed so that pages
- * are used again; each acknowledgement is a line in the file of acknowledgements, "END FIRST": all numbers from
+ * are used again, on from what is there; each acknowledgement is a line in the file of acknowledgements, "END FIRST": all numbers from
  * FIRST to below END are on disk.
  *
  *     node writer.ts STORE ACKS COMMITS SEED [unsafe]
  */
 import { openSync, writeSync } from "node:fs";
 import { openLmdbStore } from "../../../src/store/lmdb-store.ts";
-import { appendNumbers, openNumberedLogs, trimNumbers } from "../../integration/store-numbers.ts";
+import {
+  appendNumbers,
+  checkNumbers,
+  openNumberedLogs,
+  trimNumbers,
+} from "../../integration/store-numbers.ts";
 import { randomOf } from "./random.ts";
 
 const KEPT = 400;
@@ -18,7 +23,7 @@ const random = randomOf(Number(seed));
 const acks = openSync(acksPath, "a");
 const store = openLmdbStore({ path, diskReserveBytes: 0, unsafeNoMetaSync: unsafe === "unsafe" });
 const logs = openNumberedLogs(store);
-let staged = 0;
+let staged = checkNumbers(store).end;
 let sealed = 0;
 let done = 0;
 

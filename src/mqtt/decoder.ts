@@ -220,6 +220,7 @@ export class Decoder {
     try {
       reader.reset(bytes, bodyStart, end);
       const packet = this.#decodeBody(type as PacketType);
+      // [MQTT 5.0 section 2.1.4: Remaining Length counts what belongs to the packet]
       if (reader.remaining > 0) throw malformed("bytes left at the end of the packet");
       // [MQTT-1.5.5-1], for the CONNECT that has just set the version.
       if (this.#isLengthOverlong && this.protocolVersion === ProtocolVersion.v5) throw overlong();
@@ -367,6 +368,7 @@ export class Decoder {
   /** Gives everything up; the error to throw. What is no error of the peer is returned as it is. */
   #fail(error: unknown): unknown {
     const isShort = error instanceof UnderflowError;
+    // [MQTT 5.0 section 4.13.1]
     const failure = isShort ? malformed("packet ends within a field") : error;
     if (!(failure instanceof ProtocolError)) return failure;
     this.#tailBytes = 0;

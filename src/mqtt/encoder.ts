@@ -19,20 +19,27 @@ const utf8 = new TextEncoder();
 /** Longest fixed header: type and flags, four bytes of Remaining Length. */
 const FIXED_HEADER_BYTES_MAX = 5;
 
-/** Remaining Length of a PUBLISH, without its properties' length and list. */
-const publishBase = (topicBytes: number, payloadBytes: number, qos: QoS): number =>
-  2 + topicBytes + (qos === 0 ? 0 : 2) + payloadBytes;
+/** Remaining Length of a PUBLISH. */
+function publishRemaining(
+  version: ProtocolVersion,
+  topicBytes: number,
+  payloadBytes: number,
+  qos: QoS,
+  propertyBytes: number,
+): number {
+  const remaining = 2 + topicBytes + (qos === 0 ? 0 : 2) + payloadBytes;
+  if (version !== ProtocolVersion.v5) return remaining;
+  return remaining + variableIntegerSize(propertyBytes) + propertyBytes;
+}
 
-/** Bytes of Property Length and properties of a PUBLISH. */
-function publishPropertiesSize(
+/** Bytes of a PUBLISH's properties without the Property Length in front. */
+const publishPropertiesSize = (
   version: ProtocolVersion,
   properties: Properties | undefined,
-): number {
-  if (version !== ProtocolVersion.v5) return 0;
-  if (properties === undefined) return 1;
-  const size = propertiesSize(properties, PacketType.publish);
-  return variableIntegerSize(size) + size;
-}
+): number =>
+  version !== ProtocolVersion.v5 || properties === undefined
+    ? 0
+    : propertiesSize(properties, PacketType.publish);
 
 /** The size in bytes of what `writePublish` will write, with its fixed header. `properties` count only in version 5. */
 export function publishSize(
@@ -43,7 +50,7 @@ export function publishSize(
   properties: Properties | undefined,
 ): number {
   const propertyBytes = publishPropertiesSize(version, properties);
-  const remaining = publishBase(topicBytes, payloadBytes, qos) + propertyBytes;
+  const remaining = publishRemaining(version, topicBytes, payloadBytes, qos, propertyBytes);
   return 1 + variableIntegerSize(remaining) + remaining;
 }
 
@@ -69,7 +76,8 @@ export function writePublish(
   // Hot path: per message and subscriber; allocates nothing without properties and with a short payload.
   const propertyBytes = publishPropertiesSize(version, properties);
   const topicLength = topicBytes.length;
-  const remaining = publishBase(topicLength, payloadEnd - payloadStart, qos) + propertyBytes;
+  const payloadBytes = payloadEnd - payloadStart;
+  const remaining = publishRemaining(version, topicLength, payloadBytes, qos, propertyBytes);
   writer.reserve(FIXED_HEADER_BYTES_MAX + remaining);
   writer.bytes[writer.end++] = 0x30 | (dup ? 0x08 : 0) | (qos << 1) | (retain ? 0x01 : 0);
   writeVariableInteger(writer, remaining);
@@ -81,8 +89,10 @@ export function writePublish(
     bytes[writer.end++] = packetId >>> 8;
     bytes[writer.end++] = packetId;
   }
-  if (propertyBytes === 1) bytes[writer.end++] = 0;
-  else if (propertyBytes > 1) writeProperties(writer, properties, PacketType.publish);
+  if (version === ProtocolVersion.v5) {
+    if (propertyBytes === 0) bytes[writer.end++] = 0;
+    else writeProperties(writer, properties, PacketType.publish, propertyBytes);
+  }
   writer.writeBytes(payload, payloadStart, payloadEnd);
 }
 

@@ -6,6 +6,7 @@
  * nothing comes any more after `destroy`. So the engine runs under virtual time with a scripted driver.
  */
 import type { LogRecord } from "../broker/store.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { IntervalSet } from "../lib/interval-set.ts";
 
 /**
@@ -101,6 +102,8 @@ export interface LinkTarget {
   readonly uplink: string;
   /** Stream names; events name a lane by its place here. */
   readonly lanes: readonly string[];
+  /** The clock of `receivedAt` and `expiresAt`. */
+  readonly clock: Clock;
 }
 
 export interface Driver {

@@ -275,12 +275,15 @@ export class Uplink {
   // -- the link ------------------------------------------------------------------------------------------
 
   #connect(): void {
-    const { driver, edgeId, name } = this.#options;
+    const { driver, edgeId, name, clock } = this.#options;
     const nowMs = this.#timer.nowMs();
     this.#enter({ kind: "connecting", deadlineMs: nowMs + this.#limits.connectTimeoutMs });
     const lanes = this.#lanes.map((lane) => lane.settings.stream);
     this.#linkNumber++;
-    this.#link = driver.open({ edgeId, uplink: name, lanes }, this.#eventsOf(this.#linkNumber));
+    this.#link = driver.open(
+      { edgeId, uplink: name, lanes, clock },
+      this.#eventsOf(this.#linkNumber),
+    );
     this.#wake();
   }
 

@@ -43,7 +43,6 @@ export interface StoryOutcome {
   readonly pids: readonly number[];
   readonly backlogPeak: number;
   readonly reconciled: number;
-  readonly resent: number;
   /** Seconds that the uplink was cut, and from its return until the backlog was gone. */
   readonly cutSeconds: number;
   readonly drainSeconds: number;
@@ -97,7 +96,6 @@ export class Story {
       pids: this.#pids,
       backlogPeak: this.metrics.lagPeak,
       reconciled: this.metrics.reconciled,
-      resent: this.metrics.resent,
       cutSeconds,
       drainSeconds,
       exitCode: this.#exitCode,

@@ -21,16 +21,11 @@ export function metricTotal(text: string, name: string): number | undefined {
   return total;
 }
 
-interface Totals {
-  readonly reconciled: number;
-  readonly resent: number;
-}
-
 /** Watches the backlog of an edge through its `/metrics`, over all its lives. */
 export class EdgeMetrics {
   readonly #edge: () => Ready | undefined;
-  /** The last totals of each life, by pid: they count from the start of a process. */
-  readonly #totalsByPid = new Map<number, Totals>();
+  /** The last total of each life, by pid: it counts from the start of a process. */
+  readonly #reconciledByPid = new Map<number, number>();
   #timer: NodeJS.Timeout | undefined;
   #isPolling = false;
   #polls = 0;
@@ -58,12 +53,9 @@ export class EdgeMetrics {
 
   /** Records found stored at the centre, though unacknowledged, when the uplink asked after a reconnect. */
   get reconciled(): number {
-    return this.#sum((totals) => totals.reconciled);
-  }
-
-  /** Records that the uplink sent once more after a reconnect. */
-  get resent(): number {
-    return this.#sum((totals) => totals.resent);
+    let sum = 0;
+    for (const reconciled of this.#reconciledByPid.values()) sum += reconciled;
+    return sum;
   }
 
   start(): void {
@@ -74,12 +66,6 @@ export class EdgeMetrics {
 
   stop(): void {
     clearInterval(this.#timer);
-  }
-
-  #sum(part: (totals: Totals) => number): number {
-    let sum = 0;
-    for (const totals of this.#totalsByPid.values()) sum += part(totals);
-    return sum;
   }
 
   async #poll(): Promise<void> {
@@ -103,9 +89,6 @@ export class EdgeMetrics {
     this.#polls += 1;
     this.#lag = lag;
     this.#lagPeak = Math.max(this.#lagPeak, lag);
-    this.#totalsByPid.set(pid, {
-      reconciled: metricTotal(text, "rillmq_uplink_reconciled_total") ?? 0,
-      resent: metricTotal(text, "rillmq_uplink_resent_total") ?? 0,
-    });
+    this.#reconciledByPid.set(pid, metricTotal(text, "rillmq_uplink_reconciled_total") ?? 0);
   }
 }

@@ -30,7 +30,6 @@ function factsOf(centre: Centre, sabotage?: Sabotage): DemoFacts {
       pids: [10, 11],
       backlogPeak: 3_000,
       reconciled: 7,
-      resent: 0,
       cutSeconds: 6,
       drainSeconds: 1,
       exitCode: 0,

@@ -55,8 +55,3 @@ export function isLoopback(host: string): boolean {
   if (isIPv4(host)) return host.startsWith("127.");
   return host === "::1" || host.toLowerCase() === "localhost";
 }
-
-/** An address as in a URL: IPv6 in brackets. */
-export function addressText({ host, port }: Address): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}

@@ -361,18 +361,8 @@ export const configSchema = z.strictObject({
 
 /** The whole configuration, complete and checked. */
 export type Config = z.output<typeof configSchema>;
-/** One stream. */
-export type StreamConfig = Config["streams"][number];
 /** One uplink, by `driver`; `urls` has at least one. */
 export type UplinkConfig = Config["uplinks"][number];
-export type NatsUplinkConfig = Extract<UplinkConfig, { driver: "nats" }>;
-export type MqttUplinkConfig = Extract<UplinkConfig, { driver: "mqtt" }>;
-/** One lane of an uplink. */
-export type LaneConfig = UplinkConfig["lanes"][number];
-/** Limits of what is on disk. */
-export type StoreConfig = Config["store"];
-/** Limits of clients and sessions. */
-export type MqttConfig = Config["mqtt"];
 
 /** The JSON Schema (2020-12) of what may be written in the file. */
 export function configJsonSchema(): JsonSchema {

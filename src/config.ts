@@ -11,17 +11,8 @@ import { brokenRules } from "./config-rules.ts";
 import { type Config, configJsonSchema, configSchema } from "./config-schema.ts";
 import { durationText, sizeText } from "./config-units.ts";
 
-export { type Address, addressText, listenerAddress } from "./config-address.ts";
-export type {
-  Config,
-  LaneConfig,
-  MqttConfig,
-  MqttUplinkConfig,
-  NatsUplinkConfig,
-  StoreConfig,
-  StreamConfig,
-  UplinkConfig,
-} from "./config-schema.ts";
+export { listenerAddress } from "./config-address.ts";
+export type { Config, UplinkConfig } from "./config-schema.ts";
 
 /** What the command line sets; undefined: not given. */
 export interface ConfigFlags {

@@ -7,8 +7,7 @@ export const MESSAGE_ID_HEADER = "Nats-Msg-Id";
 /** Marks a barrier; its value is the barrier's own id. */
 export const BARRIER_HEADER = "Rill-Barrier";
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
-const UNSAFE = /[%\u0000-\u001f\u007f]|^\s|\s$/gu;
+const UNSAFE = /[%\p{Cc}]|^\s|\s$/gu;
 
 /**
  * Text as the value of a header: `%`, controls and white space at its ends become percent-encoded UTF-8. Plain

@@ -14,8 +14,7 @@ const BARRIER_TOKEN = "$barrier";
 /** Longest subject in bytes: with reply and sizes it must fit the server's control line (4,096 by default). */
 export const SUBJECT_BYTES_MAX = 3_500;
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
-const UNSAFE = /[%.*>$\s\u0000-\u001f\u007f-\u009f]/gu;
+const UNSAFE = /[%.*>$\s\p{Cc}]/gu;
 
 function escapeCharacter(character: string): string {
   let escaped = "";

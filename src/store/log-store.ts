@@ -394,6 +394,10 @@ export class LogStore implements Store {
     if (flight === undefined) return;
     this.#flight = undefined;
     this.#inFlightBytes = 0;
+    if (this.#isClosed) {
+      this.#settle(error);
+      return;
+    }
     if (error !== undefined) {
       this.#fail(flight.commit, error);
       return;
@@ -404,7 +408,7 @@ export class LogStore implements Store {
     for (const chunk of flight.group.chunks) this.#arena.giveBack(chunk.bytes);
     if (this.#lingerTimer === undefined) this.#sealOrLinger();
     if (this.#flight === undefined && this.#group.isEmpty) {
-      for (const waiter of this.#waiters.splice(0)) waiter.resolve();
+      this.#settle(undefined);
     } else if (this.#waiters.length > 0) {
       this.#seal();
     }
@@ -414,7 +418,15 @@ export class LogStore implements Store {
     this.#failure = error;
     clearTimeout(this.#lingerTimer);
     this.#events?.onFailed(commit, error);
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    this.#settle(error);
+  }
+
+  /** Tells whoever waits in `drain`. */
+  #settle(error: Error | undefined): void {
+    for (const waiter of this.#waiters.splice(0)) {
+      if (error === undefined) waiter.resolve();
+      else waiter.reject(error);
+    }
   }
 
   /** Moves what readers may see. */

@@ -1,0 +1,94 @@
+/**
+ * Tortures the broker: SIGKILL at random under load. Exits 1 when anything acknowledged is lost, comes twice with QoS 2 or out
+ * of order.
+ *
+ *     npm run torture -- --kills 20 --seed 1
+ */
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { BrokerHome } from "../support/broker-process.ts";
+import { isClean, runKills } from "./kill/kill-run.ts";
+
+const EXIT_CLEAN = 0;
+const EXIT_LOSS = 1;
+const EXIT_USAGE = 2;
+
+interface Flags {
+  readonly kills: number;
+  readonly seed: number;
+  readonly perKill: number;
+  readonly json?: true;
+}
+
+const integer =
+  (low: number, high: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= low && value <= high) return value;
+    throw new InvalidArgumentError(`a whole number from ${low} to ${high} is needed`);
+  };
+
+function buildCommand(): Command {
+  return new Command("torture")
+    .description(
+      "Kills the broker with SIGKILL at random under QoS 1 and 2 load, starts it again on the same port and data folder, and checks that nothing acknowledged is lost and QoS 2 comes exactly once.",
+    )
+    .option("--kills <n>", "how often it is killed", integer(1, 100_000), 20)
+    .option("--seed <n>", "draws when", integer(0, 2 ** 32 - 1), Date.now() % 1_000_000)
+    .option(
+      "--per-kill <n>",
+      "messages acknowledged before each kill, at least",
+      integer(1, 50_000),
+      500,
+    )
+    .option("--json", "the report as JSON on standard output")
+    .addHelpText("after", "\nExits 0 when all is well, 1 on any loss, 2 on wrong usage.")
+    .exitOverride();
+}
+
+async function torture({ kills, seed, perKill, json }: Flags): Promise<number> {
+  const say = (line: string): boolean => process.stderr.write(`${line}\n`);
+  say(`seed ${seed}`);
+  let close = async (): Promise<void> => undefined;
+  const home = new BrokerHome({
+    after: (callback) => {
+      close = callback;
+    },
+  });
+  const interrupted = (): void => {
+    void close().finally(() => process.exit(EXIT_LOSS));
+  };
+  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
+  try {
+    const report = await runKills({
+      home,
+      kills,
+      seed,
+      acknowledgedPerKill: perKill,
+      onProgress: say,
+    });
+    const { subscriber, stream, faults, outstandingMin } = report;
+    if (json) process.stdout.write(`${JSON.stringify({ seed, ...report })}\n`);
+    else {
+      say(`fewest outstanding at a kill: ${outstandingMin}`);
+      say(`durable subscriber: ${JSON.stringify(subscriber)}`);
+      say(`stream on disk:     ${JSON.stringify(stream)}`);
+      for (const fault of faults.slice(0, 20)) say(`fault: ${fault}`);
+    }
+    say(isClean(report) ? "nothing lost" : "FAILED");
+    return isClean(report) ? EXIT_CLEAN : EXIT_LOSS;
+  } catch (error) {
+    say(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
+    return EXIT_LOSS;
+  } finally {
+    await close();
+  }
+}
+
+const command = buildCommand();
+try {
+  command.parse();
+  process.exitCode = await torture(command.opts<Flags>());
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  process.exitCode = error.exitCode === 0 ? EXIT_CLEAN : EXIT_USAGE;
+}

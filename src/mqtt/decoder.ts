@@ -69,8 +69,6 @@ export class Decoder {
   #chunk: Uint8Array = EMPTY;
   #position = 0;
   #end = 0;
-  /** True: `chunk` is a buffer of this decoder that may be appended to. */
-  #ownsChunk = false;
   /** The beginning of one incomplete packet: `tail[0, tailBytes)`. */
   #tail: Uint8Array = EMPTY;
   #tailBytes = 0;
@@ -121,7 +119,6 @@ export class Decoder {
     this.#chunk = chunk;
     this.#position = 0;
     this.#end = chunk.length;
-    this.#ownsChunk = false;
   }
 
   /**
@@ -274,8 +271,8 @@ export class Decoder {
     const topicBytes = ((bytes[bodyStart] ?? 0) << 8) | (bytes[bodyStart + 1] ?? 0);
     const topicEnd = topicStart + topicBytes;
     let position = qos === 0 ? topicEnd : topicEnd + 2;
-    // The first two bytes may lie beyond the end: then topicStart does too.
-    if (topicStart > end || position > end) throw new UnderflowError();
+    // Where even the length lies beyond the end, so does what follows it.
+    if (position > end) throw new UnderflowError();
     let packetId = 0;
     if (qos !== 0) {
       packetId = ((bytes[topicEnd] ?? 0) << 8) | (bytes[topicEnd + 1] ?? 0);
@@ -344,22 +341,23 @@ export class Decoder {
     this.#chunk = EMPTY;
     this.#position = 0;
     this.#end = 0;
-    this.#ownsChunk = false;
     this.#publish.bytes = EMPTY;
     if (this.#tailBytes === 0 && this.#tail.length > TAIL_BYTES_KEPT_MAX) this.#tail = EMPTY;
     return undefined;
   }
 
-  /** Takes a chunk while an older one is not used up: both go to a buffer of our own. */
+  /**
+   * Takes a chunk while an older one is not used up: both go to a buffer of our own. Only such a buffer has room
+   * behind its end; a caller's chunk is full, and so never written to.
+   */
   #append(chunk: Uint8Array): void {
     const rest = this.#end - this.#position;
-    if (!this.#ownsChunk || this.#chunk.length - this.#end < chunk.length) {
+    if (this.#chunk.length - this.#end < chunk.length) {
       const grown = Buffer.allocUnsafeSlow(Math.max(rest + chunk.length, rest * 2));
       grown.set(this.#chunk.subarray(this.#position, this.#end));
       this.#chunk = grown;
       this.#position = 0;
       this.#end = rest;
-      this.#ownsChunk = true;
     }
     this.#chunk.set(chunk, this.#end);
     this.#end += chunk.length;

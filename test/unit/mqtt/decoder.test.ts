@@ -259,6 +259,19 @@ test("User properties are bounded by count and by bytes, per packet and per will
   });
 });
 
+test("Properties do not run on into the next packet.", () => {
+  const decoder = decoderFor("server", v5);
+  decoder.feed(wire("40 04 0001 00 05 1f0002'no'"));
+  assert.throws(() => decoder.next(), { reasonCode: 0x81, message: /properties are longer/ });
+});
+
+test("A Remaining Length in too many bytes is forgiven in 3.1.1 and not held against later packets.", () => {
+  const decoder = decoderFor("server", v311);
+  assert.equal(decodeAll(decoder, wire("c0 8000")).length, 1);
+  decoder.protocolVersion = v5;
+  assert.equal(decodeAll(decoder, wire("c0 00")).length, 1);
+});
+
 test("More topic filters in one packet than the bound are refused.", () => {
   const writer = new ByteWriter();
   const entry = {

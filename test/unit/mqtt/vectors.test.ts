@@ -26,6 +26,22 @@ for (const [title, version, reader, bytes, packet, isDecodeOnly] of VECTORS) {
   });
 }
 
+test("A writer with any room left takes every packet.", () => {
+  for (const [title, version, , bytes, packet, isDecodeOnly] of VECTORS) {
+    if (isDecodeOnly !== undefined) continue;
+    const expected = wire(bytes);
+    for (let room = 0; room <= expected.length + 5; room++) {
+      const writer = new ByteWriter();
+      writer.reserve(1);
+      const start = writer.bytes.length - room;
+      writer.end = start;
+      encodePacket(writer, packet, version);
+      const written = Buffer.from(writer.bytes.subarray(start, writer.end));
+      assert.equal(written.toString("hex"), expected.toString("hex"), `${title}, room ${room}`);
+    }
+  }
+});
+
 test("The vectors cover every packet type in every version that has it.", () => {
   for (const version of Object.values(ProtocolVersion)) {
     const seen = new Set(VECTORS.filter((each) => each[1] === version).map((each) => each[4].type));

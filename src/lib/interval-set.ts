@@ -58,7 +58,7 @@ export class IntervalSet {
     return added;
   }
 
-  /** The smallest number at or after `from` that is not in the set. */
+  /** The smallest number at or after the given one that is not in the set. */
   firstMissing(from: number): number {
     const run = this.#runAtOrAfter(from);
     if (run >= this.#from.length || (this.#from[run] ?? 0) > from) return from;

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { type TestContext, test } from "node:test";
 import { jetstream, jetstreamManager, RetentionPolicy } from "@nats-io/jetstream";
 import { NatsCluster } from "../../firmware-sim/central/nats-cluster.ts";
@@ -160,6 +162,51 @@ test("a stream that was made anew blocks the lane until an operator decides", as
     (await records(cluster)).map(({ id }) => Number(id.split("/").at(-1))),
     [11, 12, 13, 14, 15],
   );
+});
+
+test("a stream that ends before what it acknowledged blocks the lane as restored", async (t) => {
+  const cluster = await startServer(t);
+  if (cluster === undefined) return;
+  await cluster.createStream({ name: STREAM, subjects: ["rill.>"] });
+  const client = await cluster.connect();
+  const manager = await jetstreamManager(client);
+  const { created } = await manager.streams.info(STREAM);
+  await client.close();
+  // Progress of a time when the stream reached further than now.
+  const remote = { origin: `${STREAM}@${created}`, position: 900, highest: 950 };
+  const edge = new LiveEdge(new NatsDriver({ urls: cluster.urls }), ["telemetry"], remote);
+  t.after(() => edge.uplink.stop(0));
+  edge.appendMany(3);
+  await edge.until("blocked", () => edge.lane().state === "blocked");
+  assert.match(edge.lane().reason ?? "", /acknowledged 950 before: it was restored/);
+  assert.equal((await records(cluster)).length, 0);
+});
+
+test("refused credentials block the uplink", async (t) => {
+  const server = createServer((socket) => {
+    const info = { server_id: "x", version: "2.9.10", proto: 1, headers: true, max_payload: 1e6 };
+    socket.write(`INFO ${JSON.stringify({ ...info, auth_required: true })}\r\n`);
+    socket.on("data", (chunk) => {
+      if (chunk.includes("CONNECT")) socket.end("-ERR 'Authorization Violation'\r\n");
+    });
+    socket.on("error", () => undefined);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const edge = startEdge(t, [`nats://127.0.0.1:${(server.address() as AddressInfo).port}`]);
+  await edge.until("blocked", () => edge.uplink.status().state === "blocked");
+  assert.match(edge.uplink.status().blockedReason ?? "", /^auth: .*authorization violation/i);
+});
+
+test("servers of the list that are not there are passed over", async (t) => {
+  const cluster = await startServer(t);
+  if (cluster === undefined) return;
+  await cluster.createStream({ name: STREAM, subjects: ["rill.>"] });
+  const edge = startEdge(t, ["nats://127.0.0.1:1", ...cluster.urls]);
+  edge.appendMany(3);
+  await edge.drained();
+  assert.equal((await records(cluster)).length, 3);
 });
 
 test("work-queue retention works, and is shown as at least once", async (t) => {

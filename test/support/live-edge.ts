@@ -3,7 +3,8 @@ import { TopicTable } from "../../src/broker/topic.ts";
 import type { Instant } from "../../src/lib/clock.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
-import type { Driver } from "../../src/uplink/remote.ts";
+import { encodeProgress, Progress, progressKey } from "../../src/uplink/progress.ts";
+import type { Driver, RemotePosition } from "../../src/uplink/remote.ts";
 import { Uplink } from "../../src/uplink/uplink.ts";
 import type { LaneStatus } from "../../src/uplink/uplink-status.ts";
 import { eventually } from "./json-process.ts";
@@ -21,8 +22,16 @@ export class LiveEdge {
   readonly uplink: Uplink;
   readonly logged: string[] = [];
 
-  constructor(driver: Driver, streams: readonly string[] = ["telemetry"]) {
-    this.store = new MemoryStore(new MemoryDisk(), { epoch: "00112233445566aa" });
+  /** @param remote what the progress says about the remote; undefined: nothing was ever sent */
+  constructor(driver: Driver, streams: readonly string[] = ["telemetry"], remote?: RemotePosition) {
+    const disk = new MemoryDisk();
+    if (remote !== undefined) {
+      const before = new MemoryStore(disk, { flushes: "manual" });
+      const record = encodeProgress(new Progress(undefined, remote));
+      before.put("meta", progressKey("centre", streams[0] ?? ""), record);
+      before.flush();
+    }
+    this.store = new MemoryStore(disk, { epoch: "00112233445566aa" });
     this.store.listen({
       onSealing: () => undefined,
       onFlushed: () => this.uplink.onFlushed(),

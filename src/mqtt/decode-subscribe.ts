@@ -22,7 +22,7 @@ import { ProtocolError } from "./protocol-error.ts";
 import { isReasonCodeOf, ReasonCode } from "./reason-code.ts";
 
 /** Most topic filters in one SUBSCRIBE or UNSUBSCRIBE: three bytes of packet must not become a hundred of memory without end. */
-export const TOPIC_FILTERS_MAX = 16_384;
+const TOPIC_FILTERS_MAX = 16_384;
 
 /** The body of SUBSCRIBE [MQTT 5.0 section 3.8]. @throws ProtocolError; 0x97 for more than TOPIC_FILTERS_MAX filters. */
 export function decodeSubscribe(reader: ByteReader, context: DecodeContext): SubscribePacket {

@@ -1,12 +1,11 @@
 /** Bytes written for people, and packets in a form that can be compared. */
 import { Decoder, type DecoderOptions } from "../../../src/mqtt/decoder.ts";
-import {
-  type OutgoingPacket,
-  type Packet,
-  PacketType,
-  type ProtocolVersion,
-  type PublishPacket,
-  type Role,
+import type {
+  OutgoingPacket,
+  Packet,
+  ProtocolVersion,
+  PublishPacket,
+  Role,
 } from "../../../src/mqtt/packet.ts";
 import { decodeUtf8 } from "../../../src/mqtt/utf8.ts";
 
@@ -71,17 +70,4 @@ export function decodeAll(decoder: Decoder, ...chunks: readonly Uint8Array[]): u
     }
   }
   return packets;
-}
-
-/** Who decodes what this packet type carries. */
-export function readerOf(type: PacketType): Role {
-  switch (type) {
-    case PacketType.connack:
-    case PacketType.suback:
-    case PacketType.unsuback:
-    case PacketType.pingresp:
-      return "client";
-    default:
-      return "server";
-  }
 }

@@ -19,7 +19,7 @@ import { ReconcileError, reconcileLane } from "./nats-reconcile.ts";
 import { lanePrefix, SUBJECT_BYTES_MAX, topicTokens } from "./nats-subject.ts";
 
 export interface NatsDriverOptions {
-  /** Servers of one cluster, by priority: `nats://host:4222`, also with `user:password@`. */
+  /** Servers of one cluster, by priority: `nats://host:4222`. */
   readonly urls: readonly string[];
   readonly user?: string;
   readonly password?: string;
@@ -34,7 +34,7 @@ export interface NatsDriverOptions {
 
 const REQUEST_TIMEOUT_MS = 5_000;
 /** Publishes without an acknowledgement that JetStream is given over all lanes. */
-const WINDOW_MAX = 4_096;
+const WINDOW_MAX = 65_536;
 /** An idle connection is found dead after two of these. */
 const PING_INTERVAL_MS = 20_000;
 /** For each server of the list. */

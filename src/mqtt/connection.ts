@@ -3,10 +3,11 @@
  *
  *     awaitingConnect --CONNECT--> connected --DISCONNECT, error, end--> closed
  *
- * Inside `connected` a publisher may be **held**: the PUBLISH in hand finds no room in the store, nothing more is decoded
+ * Inside `connected` a publisher may be **held**: a PUBLISH finds no room in the store. It waits, and behind it in order what
+ * came later, but for acknowledgements and pings; beyond a bound nothing more is decoded
  * or read until there is, its keep alive is suspended, and after `holdMaxMs` the connection is closed. Everything that
  * acknowledges goes through one queue in the order in which it was earned; CONNACK is the first in it, and the session is
- * attached when it leaves.
+ * attached when it leaves. The file is long because a state machine is read in one piece.
  */
 import { AcknowledgementQueue } from "../broker/acknowledgements.ts";
 import type { Broker } from "../broker/broker.ts";
@@ -20,10 +21,12 @@ import type { Deadline } from "../lib/deadline-heap.ts";
 import { expiryMsOf, type Granted, grantConnect } from "./accept-connect.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { Decoder } from "./decoder.ts";
-import { encodePacket, publishSize, writeAck, writePublish } from "./encoder.ts";
+import { encodePacket, writeAck } from "./encoder.ts";
+import { END_REASON_CODES } from "./end-reasons.ts";
+import { HeldPackets, passesHeld } from "./held-packets.ts";
 import { Inbound } from "./inbound.ts";
 import type { Link } from "./link.ts";
-import { toPublishProperties } from "./message-properties.ts";
+import { writeMessage } from "./outgoing.ts";
 import {
   type AckType,
   type ConnectPacket,
@@ -41,17 +44,6 @@ import { answerSubscribe, answerUnsubscribe } from "./subscribe.ts";
 /** Keep alive is over after one and a half times the interval [MQTT-3.1.2-22]. */
 const KEEP_ALIVE_GRACE = 1.5;
 
-/** A connection without CONNECT has small output: what it may be sent is an error. */
-const REASONS: Readonly<Record<EndReason, number>> = {
-  "session-taken-over": ReasonCode.sessionTakenOver,
-  "keep-alive-timeout": ReasonCode.keepAliveTimeout,
-  "server-shutting-down": ReasonCode.serverShuttingDown,
-  "quota-exceeded": ReasonCode.quotaExceeded,
-  "receive-maximum-exceeded": ReasonCode.receiveMaximumExceeded,
-  "administrative-action": ReasonCode.administrativeAction,
-  "store-failed": ReasonCode.serverUnavailable,
-};
-
 interface Ack {
   readonly type: AckType;
   readonly packetId: number;
@@ -65,7 +57,7 @@ export class MqttConnection implements Subscriber, Due {
   readonly #decoder: Decoder;
   readonly #acks: AcknowledgementQueue<Ack | OutgoingPacket>;
   readonly #inbound: Inbound;
-  /** Chunks that came while held: the network is not read, but some may be on their way. */
+  /** Chunks that came while nothing more was decoded: the network is not read, but some were on their way. */
   readonly #undecoded: Uint8Array[] = [];
   #state: "awaitingConnect" | "connected" | "closed" = "awaitingConnect";
   #version: ProtocolVersion = ProtocolVersion.v311;
@@ -75,8 +67,8 @@ export class MqttConnection implements Subscriber, Due {
   #lastReceivedAt: Instant;
   /** The broker ends, not the client: nothing is done about the session. */
   #isAbandoned = false;
-  /** The PUBLISH that waits for room, and since when. */
-  #held: PublishPacket | undefined;
+  /** A PUBLISH that waits for room and what came behind it, and since when. */
+  readonly #held = new HeldPackets();
   #heldSince: Instant | undefined;
   readonly #resume = (): void => this.#resumeHeld();
 
@@ -107,7 +99,7 @@ export class MqttConnection implements Subscriber, Due {
   /** Bytes from the network; they stay unchanged. */
   receive(chunk: Uint8Array): void {
     if (this.#state === "closed") return;
-    if (this.#held !== undefined) {
+    if (this.#held.isFull) {
       this.#undecoded.push(chunk);
       return;
     }
@@ -155,36 +147,21 @@ export class MqttConnection implements Subscriber, Due {
     retain: boolean,
     subscriptionIds: readonly number[] | undefined,
   ): void {
-    const { topic, bytes, payloadStart, payloadEnd } = message;
-    const version = this.#version;
-    const properties =
-      version === ProtocolVersion.v5
-        ? toPublishProperties(message, subscriptionIds, this.#broker.clock.now())
-        : undefined;
-    const packetBytesMax = this.#granted?.packetBytesMax ?? 0;
-    if (
-      packetBytesMax !== Number.POSITIVE_INFINITY &&
-      publishSize(version, topic.bytes.length, payloadEnd - payloadStart, qos, properties) >
-        packetBytesMax
-    ) {
-      // As if it had been sent and acknowledged [MQTT-3.1.2-25].
-      if (qos > 0) this.#session?.outbound.discard(packetId);
-      return;
-    }
-    writePublish(
+    const isWritten = writeMessage(
       this.#link.output,
-      version,
+      this.#version,
+      this.#granted?.packetBytesMax ?? 0,
+      message,
       qos,
+      packetId,
       isDuplicate,
       retain,
-      packetId,
-      topic.bytes,
-      bytes,
-      payloadStart,
-      payloadEnd,
-      properties,
+      subscriptionIds,
+      this.#broker.clock,
     );
-    this.#link.touch();
+    if (isWritten) this.#link.touch();
+    // As if it had been sent and acknowledged [MQTT-3.1.2-25].
+    else if (qos > 0) this.#session?.outbound.discard(packetId);
   }
 
   release(packetId: number, commit: CommitNumber): void {
@@ -194,21 +171,27 @@ export class MqttConnection implements Subscriber, Due {
   end(reason: EndReason): void {
     // As after a crash: the session stays attached on disk, and its will with it.
     if (reason === "store-failed" || reason === "server-shutting-down") this.#isAbandoned = true;
-    this.#fail(REASONS[reason]);
+    this.#fail(END_REASON_CODES[reason]);
   }
 
   #decodeAll(): void {
     try {
-      while (this.#state !== "closed" && this.#held === undefined) {
+      while (this.#state !== "closed" && !this.#held.isFull) {
         const packet = this.#decoder.next();
         if (packet === undefined) return;
-        this.#handle(packet);
+        if (this.#held.isEmpty || passesHeld(packet)) this.#handle(packet);
+        else this.#held.push(packet);
       }
+      this.#link.setPaused(this.#state !== "closed");
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      this.#broker.counters.protocolErrors++;
-      this.#fail(error.reasonCode);
+      this.#onError(error);
     }
+  }
+
+  #onError(error: unknown): void {
+    if (!(error instanceof ProtocolError)) throw error;
+    this.#broker.counters.protocolErrors++;
+    this.#fail(error.reasonCode);
   }
 
   #handle(packet: Packet): void {
@@ -285,9 +268,7 @@ export class MqttConnection implements Subscriber, Due {
     this.#decoder.packetBytesMax = this.#options.packetBytesMax;
     this.#broker.deadlines.cancel(this.#deadline);
     this.#deadline = undefined;
-    if (granted.keepAliveMs > 0) {
-      this.#schedule(after(this.#lastReceivedAt, granted.keepAliveMs * KEEP_ALIVE_GRACE));
-    }
+    this.#scheduleKeepAlive();
     this.#acks.push(result.commit, {
       type: PacketType.connack,
       sessionPresent: result.isPresent,
@@ -298,15 +279,18 @@ export class MqttConnection implements Subscriber, Due {
 
   /** Hot path: per message. */
   #publish(packet: PublishPacket, session: Session): void {
+    if (!this.#tryPublish(packet, session)) this.#hold(packet);
+  }
+
+  /** False: there is no room for it now. */
+  #tryPublish(packet: PublishPacket, session: Session): boolean {
     const inbound = this.#inbound;
-    if (!inbound.publish(packet, session, this.#lastReceivedAt)) {
-      this.#hold(packet);
-      return;
-    }
-    if (packet.qos === 0) return;
+    if (!inbound.publish(packet, session, this.#lastReceivedAt)) return false;
+    if (packet.qos === 0) return true;
     const type = packet.qos === 1 ? PacketType.puback : PacketType.pubrec;
     const { ackReasonCode: reasonCode } = inbound;
     this.#acks.push(inbound.ackCommit, { type, packetId: packet.packetId, reasonCode });
+    return true;
   }
 
   #pubrec(packetId: number, reasonCode: number, session: Session): void {
@@ -341,35 +325,52 @@ export class MqttConnection implements Subscriber, Due {
   }
 
   #hold(packet: PublishPacket): void {
-    this.#held = packet;
-    this.#heldSince ??= this.#broker.clock.now();
-    this.#link.setPaused(true);
+    this.#held.push(packet);
+    this.#heldSince = this.#broker.clock.now();
     this.#broker.whenRoom(this.#resume);
     this.#schedule(after(this.#heldSince, this.#options.holdMaxMs));
   }
 
+  /** There may be room: what is held goes on in its order. */
   #resumeHeld(): void {
-    const packet = this.#held;
     const session = this.#session;
-    if (packet === undefined || session === undefined || this.#state === "closed") return;
-    this.#held = undefined;
-    this.#publish(packet, session);
-    if (this.#held !== undefined) return;
+    if (session === undefined) return;
+    try {
+      this.#handleHeld(session);
+    } catch (error) {
+      this.#onError(error);
+    }
+    if (this.#state === "closed" || !this.#held.isEmpty) return;
     this.#heldSince = undefined;
     this.#lastReceivedAt = this.#broker.clock.now();
-    this.#schedule(
-      after(this.#lastReceivedAt, (this.#granted?.keepAliveMs ?? 0) * KEEP_ALIVE_GRACE),
-    );
+    this.#scheduleKeepAlive();
+    this.#link.setPaused(false);
     this.#decodeAll();
-    for (
-      let chunk = this.#undecoded.shift();
-      chunk !== undefined;
-      chunk = this.#undecoded.shift()
-    ) {
+    while (!this.#held.isFull) {
+      const chunk = this.#undecoded.shift();
+      if (chunk === undefined) return;
       this.receive(chunk);
-      if (this.#held !== undefined) return;
     }
-    if (this.#held === undefined) this.#link.setPaused(false);
+  }
+
+  #handleHeld(session: Session): void {
+    for (let packet = this.#held.peek(); packet !== undefined; packet = this.#held.peek()) {
+      if (this.#state === "closed") return;
+      if (packet.type !== PacketType.publish) this.#handle(packet);
+      else if (!this.#tryPublish(packet, session)) {
+        this.#broker.whenRoom(this.#resume);
+        return;
+      }
+      this.#held.shift();
+      this.#heldSince = this.#broker.clock.now();
+    }
+  }
+
+  #scheduleKeepAlive(): void {
+    const keepAliveMs = this.#granted?.keepAliveMs ?? 0;
+    if (keepAliveMs > 0) {
+      this.#schedule(after(this.#lastReceivedAt, keepAliveMs * KEEP_ALIVE_GRACE));
+    }
   }
 
   #sendAck(ack: Ack | OutgoingPacket): void {
@@ -417,7 +418,7 @@ export class MqttConnection implements Subscriber, Due {
     this.#broker.deadlines.cancel(this.#deadline);
     this.#broker.forgetHeld(this.#resume);
     this.#acks.close();
-    this.#held = undefined;
+    this.#held.clear();
     this.#undecoded.length = 0;
     if (session !== undefined && !this.#isAbandoned)
       this.#broker.sessions.disconnect(session, this, { sendWill, expiryMs });

@@ -1,6 +1,6 @@
 /** Between the properties of a PUBLISH and those of a message. */
 import type { Message, MessageProperties } from "../broker/message.ts";
-import type { Instant } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { Properties } from "./properties.ts";
 
 /** What of a PUBLISH's properties travels with the message; undefined: nothing. */
@@ -23,7 +23,7 @@ export function toMessageProperties(properties: Properties): MessageProperties |
 export function toPublishProperties(
   message: Message,
   subscriptionIds: readonly number[] | undefined,
-  now: Instant,
+  clock: Clock,
 ): Properties | undefined {
   const { properties, expiresAt } = message;
   if (properties === undefined && expiresAt === undefined && subscriptionIds === undefined) {
@@ -32,7 +32,7 @@ export function toPublishProperties(
   const sent: Properties = {};
   if (subscriptionIds !== undefined) sent.subscriptionIdentifiers = subscriptionIds;
   if (expiresAt !== undefined) {
-    sent.messageExpirySeconds = Math.max(1, Math.ceil((expiresAt - now) / 1_000));
+    sent.messageExpirySeconds = Math.max(1, Math.ceil((expiresAt - clock.now()) / 1_000));
   }
   if (properties === undefined) return sent;
   const { isUtf8, contentType, responseTopic, correlationData, userProperties } = properties;

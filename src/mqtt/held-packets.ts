@@ -1,0 +1,72 @@
+/** What came behind a PUBLISH that finds no room in the store: kept in order, up to a bound; what acknowledges goes on. */
+import { RingBuffer } from "../lib/ring-buffer.ts";
+import { type Packet, PacketType, type PublishPacket } from "./packet.ts";
+
+/** Beyond this many bytes nothing more is decoded. */
+const HELD_BYTES_MAX = 65_536;
+/** What a packet that is no PUBLISH counts, in bytes. */
+const CONTROL_BYTES = 256;
+
+/** True for packets that do not wait behind a held PUBLISH: they free room or only show life. */
+export function passesHeld(packet: Packet): boolean {
+  switch (packet.type) {
+    case PacketType.puback:
+    case PacketType.pubrec:
+    case PacketType.pubrel:
+    case PacketType.pubcomp:
+    case PacketType.pingreq:
+      return true;
+    default:
+      return false;
+  }
+}
+
+export class HeldPackets {
+  readonly #packets = new RingBuffer<Packet>();
+  #bytes = 0;
+
+  get isEmpty(): boolean {
+    return this.#packets.size === 0;
+  }
+
+  get isFull(): boolean {
+    return this.#bytes >= HELD_BYTES_MAX;
+  }
+
+  /** Keeps a packet; a PUBLISH is copied, because its decoder uses it again. */
+  push(packet: Packet): void {
+    this.#bytes += costOf(packet);
+    this.#packets.push(packet.type === PacketType.publish ? copyPublish(packet) : packet);
+  }
+
+  peek(): Packet | undefined {
+    return this.#packets.peek();
+  }
+
+  shift(): void {
+    const packet = this.#packets.shift();
+    if (packet !== undefined) this.#bytes -= costOf(packet);
+  }
+
+  clear(): void {
+    this.#packets.clear();
+    this.#bytes = 0;
+  }
+}
+
+const costOf = (packet: Packet): number =>
+  packet.type === PacketType.publish ? packet.frameEnd - packet.frameStart : CONTROL_BYTES;
+
+function copyPublish(packet: PublishPacket): PublishPacket {
+  const { frameStart } = packet;
+  return {
+    ...packet,
+    bytes: packet.bytes.slice(frameStart, packet.frameEnd),
+    frameStart: 0,
+    frameEnd: packet.frameEnd - frameStart,
+    topicStart: packet.topicStart - frameStart,
+    topicEnd: packet.topicEnd - frameStart,
+    payloadStart: packet.payloadStart - frameStart,
+    payloadEnd: packet.payloadEnd - frameStart,
+  };
+}

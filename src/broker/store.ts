@@ -111,7 +111,10 @@ export interface Store {
 
   /** A flushed small record (a copy). */
   get(table: Table, key: Uint8Array): Uint8Array | undefined;
-  /** All flushed small records whose key starts with `prefix`, in order of key, from `from` (inclusive) on, at most `limit`. Copies. */
+  /**
+   * All flushed small records whose key starts with `prefix`, in order of key, beginning at a key (inclusive), at
+   * most `limit`. Copies. Keys of more than 1,900 bytes are in order by those only; there one goes on at a key that was found.
+   */
   scan(
     table: Table,
     prefix: Uint8Array,

@@ -1,10 +1,10 @@
 import type { Message } from "../broker/message.ts";
 import type { LogRecord, Table } from "../broker/store.ts";
-import type { Arena } from "./arena.ts";
+import { type Arena, footprint } from "./arena.ts";
 import type { BackingWrite } from "./backing.ts";
-import { storedKey, storedValue } from "./keys.ts";
+import { logKey, storedKey, storedValue } from "./keys.ts";
 import type { LogState } from "./log-state.ts";
-import { CHUNK_HEADER_BYTES, encodeRecord } from "./records.ts";
+import { CHUNK_HEADER_BYTES, encodeChunkHeader, encodeRecord } from "./records.ts";
 
 /** A chunk that is being written: records of one log in one group. */
 export interface OpenChunk {
@@ -84,6 +84,44 @@ export class Group {
     };
     this.changes.set(name, write);
     this.bytes += changeBytes(write);
+  }
+}
+
+/** Sequence of a chunk's first record, once the group is numbered. */
+export function firstSequenceOf(group: Group, chunk: OpenChunk): number {
+  return group.records[chunk.firstIndex]?.sequence ?? 0;
+}
+
+/** Completes the chunks of a numbered group, whose first record has `firstOrdinal`, and adds them to `writes`. */
+export function closeChunks(
+  group: Group,
+  firstOrdinal: number,
+  epoch: string,
+  writes: BackingWrite[],
+): void {
+  for (const { log } of group.chunks) {
+    log.openChunk = undefined;
+    log.groupBytes = 0;
+  }
+  for (const chunk of group.chunks) {
+    const { log, bytes, end } = chunk;
+    const firstSequence = firstSequenceOf(group, chunk);
+    encodeChunkHeader(bytes, {
+      log: log.id,
+      epoch,
+      firstSequence,
+      firstOrdinal: firstOrdinal + chunk.firstIndex,
+      lastOrdinal: firstOrdinal + chunk.lastIndex,
+      baseTime: chunk.baseTime,
+      latestTime: chunk.latestTime,
+      bytesBefore: log.sealedBytes,
+      count: chunk.count,
+      recordBytes: end - CHUNK_HEADER_BYTES,
+    });
+    log.sealedBytes += footprint(end);
+    log.groupBytes += end;
+    const key = logKey(log.id, firstSequence);
+    writes.push({ table: "log", key, value: bytes.subarray(0, end) });
   }
 }
 

@@ -22,22 +22,16 @@ import {
 import { TopicTable } from "../broker/topic.ts";
 import type { Instant } from "../lib/clock.ts";
 import { Arena, footprint } from "./arena.ts";
-import type { Backing, BackingWrite } from "./backing.ts";
+import type { Backing } from "./backing.ts";
 import { RecordDecoder } from "./chunk.ts";
-import { Group, type OpenChunk } from "./group.ts";
-import {
-  BROKER_META_MIN,
-  logKey,
-  PLAIN_KEY_BYTES_MAX,
-  prefixEnd,
-  restoreEntry,
-  startsWith,
-  storedKey,
-} from "./keys.ts";
+import { DiskSpace } from "./disk-space.ts";
+import { closeChunks, firstSequenceOf, Group } from "./group.ts";
+import { BROKER_META_MIN } from "./keys.ts";
 import { LogReader } from "./log-reader.ts";
 import { LogState } from "./log-state.ts";
-import { CHUNK_HEADER_BYTES, encodeChunkHeader, recordBytesMax } from "./records.ts";
+import { recordBytesMax } from "./records.ts";
 import { LOGS_MAX, logNameChange, recover } from "./recovery.ts";
+import { getSmall, scanSmall } from "./small-records.ts";
 import { findTrimMark, planTrim, type TrimStep } from "./trim.ts";
 
 export interface LogStoreOptions {
@@ -57,12 +51,6 @@ export interface LogStoreOptions {
   readonly schedule: (seal: () => void) => void;
 }
 
-/** Free space is asked for at most this often, and after this many bytes. */
-const DISK_POLL_MS = 500;
-const DISK_POLL_BYTES = 4 * 1_048_576;
-
-const BROKER_META_START = Uint8Array.of(BROKER_META_MIN);
-
 /** A commit in flight. */
 interface Flight {
   readonly commit: CommitNumber;
@@ -81,6 +69,7 @@ export class LogStore implements Store {
   readonly #options: LogStoreOptions;
   readonly #reader: LogReader;
   readonly #decoder: RecordDecoder;
+  readonly #disk: DiskSpace;
   readonly #arena = new Arena();
   readonly #logs: LogState[];
   readonly #logIds = new Map<string, LogId>();
@@ -102,14 +91,12 @@ export class LogStore implements Store {
   #lingerTimer: NodeJS.Timeout | undefined;
   #failure: Error | undefined;
   #isClosed = false;
-  #isDiskFull = false;
-  #diskPolledAt = Number.NEGATIVE_INFINITY;
-  #bytesSincePoll = 0;
 
   /** Takes over `backing`. Reads what is there. */
   constructor(backing: Backing, options: LogStoreOptions) {
     this.#backing = backing;
     this.#options = options;
+    this.#disk = new DiskSpace(backing, options.diskReserveBytes);
     this.epoch = options.epoch;
     const topics = options.topics ?? new TopicTable();
     this.#reader = new LogReader(backing, topics);
@@ -168,7 +155,7 @@ export class LogStore implements Store {
     const { bytesMax, pendingBytesMax } = this.#options;
     if (this.pendingBytes >= pendingBytesMax) return "pending-full";
     if (this.#liveBytes + this.pendingBytes >= bytesMax) return "store-full";
-    return this.#checkDisk() ? "disk-full" : undefined;
+    return this.#disk.isFull(this.#liveBytes + this.pendingBytes) ? "disk-full" : undefined;
   }
 
   append(log: LogId, message: Message): LogRecord {
@@ -183,9 +170,9 @@ export class LogStore implements Store {
       chunk = group.startChunk(state, this.#arena, room, message.receivedAt);
       state.openChunk = chunk;
     }
-    const bytesBefore = group.bytes;
+    const start = chunk.end;
     const end = group.write(chunk, message);
-    this.#bytesSincePoll += group.bytes - bytesBefore;
+    this.#disk.countWritten(end - start);
     const record: LogRecord = {
       topic: message.topic,
       qos: message.qos,
@@ -224,8 +211,7 @@ export class LogStore implements Store {
   }
 
   get(table: Table, key: Uint8Array): Uint8Array | undefined {
-    const stored = this.#backing.get(table, storedKey(key));
-    return stored === undefined ? undefined : restoreEntry(storedKey(key), stored)[1];
+    return getSmall(this.#backing, table, key);
   }
 
   scan(
@@ -234,23 +220,7 @@ export class LogStore implements Store {
     from?: Uint8Array,
     limit = Number.MAX_SAFE_INTEGER,
   ): [key: Uint8Array, value: Uint8Array][] {
-    const found: [key: Uint8Array, value: Uint8Array][] = [];
-    const storedPrefix = prefix.subarray(0, PLAIN_KEY_BYTES_MAX);
-    const end = prefixEnd(storedPrefix);
-    let start = table === "meta" && storedPrefix.length === 0 ? BROKER_META_START : storedPrefix;
-    if (from !== undefined && Buffer.compare(storedKey(from), start) > 0) start = storedKey(from);
-    while (found.length < limit) {
-      const wanted = Math.min(limit - found.length, 1_024);
-      const entries = this.#backing.entries(table, start, end, wanted);
-      for (const [key, value] of entries) {
-        const entry = restoreEntry(key, value);
-        if (startsWith(entry[0], prefix)) found.push(entry);
-      }
-      const last = entries.at(-1);
-      if (last === undefined || entries.length < wanted) break;
-      start = Buffer.concat([last[0], Uint8Array.of(0)]);
-    }
-    return found;
+    return scanSmall(this.#backing, table, prefix, from, limit);
   }
 
   read(log: LogId, from: Sequence, recordsMax: number, bytesMax: number): LogBatch {
@@ -338,7 +308,7 @@ export class LogStore implements Store {
     const trims: TrimStep[] = [];
     for (const log of this.#trimming) trims.push(planTrim(this.#backing, log, writes));
     this.#trimming.clear();
-    this.#closeChunks(group, writes);
+    closeChunks(group, this.#nextOrdinal, this.epoch, writes);
     this.#nextOrdinal += group.records.length;
     this.#flight = { commit, group, trims };
     this.#inFlightBytes = group.bytes;
@@ -358,35 +328,6 @@ export class LogStore implements Store {
       record.ordinal = (this.#nextOrdinal + index) as Ordinal;
     }
     return records.length;
-  }
-
-  /** Completes the chunks of a numbered group. */
-  #closeChunks(group: Group, writes: BackingWrite[]): void {
-    for (const { log } of group.chunks) {
-      log.openChunk = undefined;
-      log.groupBytes = 0;
-    }
-    for (const chunk of group.chunks) {
-      const { log, bytes, end } = chunk;
-      const firstOrdinal = this.#nextOrdinal + chunk.firstIndex;
-      const firstSequence = firstSequenceOf(group, chunk);
-      encodeChunkHeader(bytes, {
-        log: log.id,
-        epoch: this.epoch,
-        firstSequence,
-        firstOrdinal,
-        lastOrdinal: this.#nextOrdinal + chunk.lastIndex,
-        baseTime: chunk.baseTime,
-        latestTime: chunk.latestTime,
-        bytesBefore: log.sealedBytes,
-        count: chunk.count,
-        recordBytes: end - CHUNK_HEADER_BYTES,
-      });
-      log.sealedBytes += footprint(end);
-      log.groupBytes += end;
-      const key = logKey(log.id, firstSequence);
-      writes.push({ table: "log", key, value: bytes.subarray(0, end) });
-    }
   }
 
   #done(error: Error | undefined): void {
@@ -461,22 +402,6 @@ export class LogStore implements Store {
     this.#oldest.set(log, { first: log.firstSequence, at });
     return at;
   }
-
-  /** True when the disk has less than the reserve; asks the file system now and then. */
-  #checkDisk(): boolean {
-    const now = performance.now();
-    if (now - this.#diskPolledAt >= DISK_POLL_MS || this.#bytesSincePoll >= DISK_POLL_BYTES) {
-      this.#diskPolledAt = now;
-      this.#bytesSincePoll = 0;
-      const free = this.#backing.bytesFree(this.#liveBytes + this.pendingBytes);
-      this.#isDiskFull = free < this.#options.diskReserveBytes;
-    }
-    return this.#isDiskFull;
-  }
-}
-
-function firstSequenceOf(group: Group, chunk: OpenChunk): number {
-  return group.records[chunk.firstIndex]?.sequence ?? 0;
 }
 
 function assertKey(table: Table, key: Uint8Array): void {

@@ -1,4 +1,5 @@
 import type { Instant } from "../lib/clock.ts";
+import { copyBytes } from "../lib/copy-bytes.ts";
 import type { Topic } from "./topic.ts";
 
 /** Quality of service, as in MQTT [MQTT 5.0 section 4.3]. */
@@ -39,7 +40,7 @@ export interface Message {
 
 /** A copy that owns its payload and nothing else of the source buffer. */
 export function copyMessage(message: Message): Message {
-  const payload = message.bytes.slice(message.payloadStart, message.payloadEnd);
+  const payload = copyBytes(message.bytes, message.payloadStart, message.payloadEnd);
   return {
     topic: message.topic,
     qos: message.qos,

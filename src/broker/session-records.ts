@@ -11,7 +11,9 @@
  * A references record is: version, count, then per reference ordinal (difference), log, sequence, flags
  * (bits 0..1 QoS, 2 retain, 3 has subscription identifiers), and with bit 3 their count and values; varints throughout.
  */
+
 import { ByteWriter } from "../lib/byte-writer.ts";
+import { copyBytes } from "../lib/copy-bytes.ts";
 import { VarintReader, writeVarint } from "../lib/varint.ts";
 import type { QoS } from "./message.ts";
 import type { LogId, Ordinal, Sequence } from "./store.ts";
@@ -107,7 +109,7 @@ export function encodeReferences(references: readonly Reference[]): Uint8Array {
     writeVarint(writer, ids.length);
     for (const id of ids) writeVarint(writer, id);
   }
-  return writer.bytes.slice(0, writer.end);
+  return copyBytes(writer.bytes, 0, writer.end);
 }
 
 /** The references in a record; undefined when it is damaged. */

@@ -1,4 +1,5 @@
 /** What came behind a PUBLISH that finds no room in the store: kept in order, up to a bound; what acknowledges goes on. */
+import { copyBytes } from "../lib/copy-bytes.ts";
 import { RingBuffer } from "../lib/ring-buffer.ts";
 import { type Packet, PacketType, type PublishPacket } from "./packet.ts";
 
@@ -61,7 +62,7 @@ function copyPublish(packet: PublishPacket): PublishPacket {
   const { frameStart } = packet;
   return {
     ...packet,
-    bytes: packet.bytes.slice(frameStart, packet.frameEnd),
+    bytes: copyBytes(packet.bytes, frameStart, packet.frameEnd),
     frameStart: 0,
     frameEnd: packet.frameEnd - frameStart,
     topicStart: packet.topicStart - frameStart,

@@ -1,6 +1,8 @@
 /** Between the properties of a PUBLISH and those of a message. */
+
 import type { Message, MessageProperties } from "../broker/message.ts";
 import type { Clock } from "../lib/clock.ts";
+import { copyBytes } from "../lib/copy-bytes.ts";
 import type { Properties } from "./properties.ts";
 
 /** What of a PUBLISH's properties travels with the message; undefined: nothing. */
@@ -11,7 +13,7 @@ export function toMessageProperties(properties: Properties): MessageProperties |
   if (contentType !== undefined) kept.contentType = contentType;
   if (responseTopic !== undefined) kept.responseTopic = responseTopic;
   // The decoder's buffer may be reused.
-  if (correlationData !== undefined) kept.correlationData = correlationData.slice();
+  if (correlationData !== undefined) kept.correlationData = copyBytes(correlationData);
   if (userProperties !== undefined) kept.userProperties = userProperties;
   return Object.keys(kept).length === 0 ? undefined : kept;
 }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { NatsCluster } from "../../firmware-sim/central/nats-cluster.ts";
 import { TcpProxy } from "../../firmware-sim/central/tcp-proxy.ts";
 import { eventually, JsonProcess } from "../support/json-process.ts";
@@ -13,9 +14,21 @@ const STREAM = "CENTRE";
 const DUPLICATE_WINDOW_NS = 2_000_000_000;
 /** Longer than the duplicate window. */
 const OUTAGE_MS = 3_500;
-const EDGE = join(import.meta.dirname, "..", "support", "edge-process.ts");
+const EDGE = fileURLToPath(import.meta.resolve("../support/edge-process.ts"));
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Each of the records 1 to `last` is there, once. */
+async function checkStored(cluster: NatsCluster, last: number): Promise<void> {
+  const stored = (await readStream(cluster, STREAM)).filter((message) => !message.isBarrier);
+  const ids = new Set(stored.map(({ id }) => id));
+  const sequences = new Set(stored.map(({ id }) => Number(id.split("/").at(-1))));
+  assert.equal(stored.length, ids.size, "nothing is stored twice");
+  assert.equal(stored.length, last, "as many as were appended");
+  for (let sequence = 1; sequence <= last; sequence++) {
+    assert.ok(sequences.has(sequence), `record ${sequence} is lost`);
+  }
+}
 
 test("into an R3 stream nothing is lost and nothing stored twice, whatever is killed or cut", async (t) => {
   if (requireProgram(t, "nats-server") === undefined) return;
@@ -97,14 +110,7 @@ test("into an R3 stream nothing is lost and nothing stored twice, whatever is ki
   const last = field(edge, "last");
   await edge.kill();
 
-  const stored = (await readStream(cluster, STREAM)).filter((message) => !message.isBarrier);
-  const ids = new Set(stored.map(({ id }) => id));
-  const sequences = new Set(stored.map(({ id }) => Number(id.split("/").at(-1))));
-  assert.equal(stored.length, ids.size, "nothing is stored twice");
-  assert.equal(stored.length, last, "as many as were appended");
-  for (let sequence = 1; sequence <= last; sequence++) {
-    assert.ok(sequences.has(sequence), `record ${sequence} is lost`);
-  }
+  await checkStored(cluster, last);
   assert.ok(last > 2_000, `only ${last} records`);
   t.diagnostic(`${last} records`);
 });

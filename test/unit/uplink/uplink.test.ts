@@ -142,7 +142,7 @@ test("the window of the remote and the bytes in flight are respected", () => {
   assert.ok(bench.remote.arrivals.length <= 2_000 / 160);
 });
 
-test("throttling keeps the order at window one, pauses as asked and loses nothing", () => {
+test("throttling pauses as asked, keeps the connection and loses nothing", () => {
   const bench = new UplinkBench();
   bench.append(300);
   let throttledUntilMs = 0;
@@ -168,6 +168,32 @@ test("throttling keeps the order at window one, pauses as asked and loses nothin
   );
   assert.equal(bench.remote.links, 1);
   assert.equal(bench.uplink.status().lanes[0]?.throttled, 1);
+});
+
+test("throttling keeps the strict order when the window is one", () => {
+  const bench = new UplinkBench();
+  bench.remote.windowMax = 1;
+  bench.append(60);
+  let refusals = 0;
+  bench.remote.fate = ({ sequence }) =>
+    sequence % 10 === 0 && refusals++ % 3 < 2
+      ? { refusal: { class: "throttle", reason: "0x97", retryAfterMs: 500 } }
+      : { ackAfterMs: 2 };
+  bench.uplink.start();
+  bench.timer.run(30_000);
+  assert.deepEqual(bench.storedSequences(), upTo(60));
+  assert.equal(bench.uplink.status().lanes[0]?.throttled, 12);
+});
+
+test("a driver that cannot dial at all blocks the uplink instead of ending the process", () => {
+  const bench = new UplinkBench();
+  bench.remote.open = () => {
+    throw new Error("unknown protocol");
+  };
+  bench.uplink.start();
+  bench.timer.run(1_000);
+  assert.equal(bench.uplink.status().state, "blocked");
+  assert.match(bench.uplink.status().blockedReason ?? "", /config: cannot dial.*unknown protocol/);
 });
 
 test("refused credentials block the uplink visibly and are tried again slowly", () => {

@@ -26,6 +26,8 @@ const KEY_WILL = 0x40;
 const KEY_BROKER = 0x60;
 const REFERENCES_VERSION = 1;
 
+/** Used again for each record of references. */
+const scratch = new ByteWriter();
 const utf8 = new TextEncoder();
 const text = new TextDecoder();
 
@@ -94,7 +96,8 @@ export const sessionNumberOf = (key: Uint8Array): number =>
   new DataView(key.buffer, key.byteOffset, key.byteLength).getUint32(1);
 
 export function encodeReferences(references: readonly Reference[]): Uint8Array {
-  const writer = new ByteWriter();
+  const writer = scratch;
+  writer.clear();
   writer.writeByte(REFERENCES_VERSION);
   writeVarint(writer, references.length);
   let ordinal = 0;

@@ -1,0 +1,27 @@
+import { ByteWriter } from "../../src/lib/byte-writer.ts";
+import type { Link } from "../../src/mqtt/link.ts";
+
+/** A network connection in memory. What the broker wrote is taken by `take`; a test says whether there is room. */
+export class FakeLink implements Link {
+  readonly output = new ByteWriter();
+  hasRoom = true;
+  isPaused = false;
+  isClosed = false;
+
+  touch(): void {}
+
+  setPaused(isPaused: boolean): void {
+    this.isPaused = isPaused;
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+
+  /** A copy of the bytes written since the last call. */
+  take(): Uint8Array {
+    const bytes = this.output.bytes.slice(0, this.output.end);
+    this.output.clear();
+    return bytes;
+  }
+}

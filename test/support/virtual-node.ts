@@ -1,0 +1,168 @@
+/**
+ * A broker without sockets, disk or time: `Broker` on a `MemoryStore`, a clock that a test sets, and connections on
+ * fake links. A crash forgets the broker and what was not flushed; the disk stays.
+ */
+import { Broker } from "../../src/broker/broker.ts";
+import type { BrokerLimits } from "../../src/broker/limits.ts";
+import type { StreamLoss, StreamSettings } from "../../src/broker/streams.ts";
+import type { Clock, Instant } from "../../src/lib/clock.ts";
+import { MqttConnection } from "../../src/mqtt/connection.ts";
+import type { ConnectionOptions } from "../../src/mqtt/connection-options.ts";
+import { ProtocolVersion } from "../../src/mqtt/packet.ts";
+import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
+import { FakeLink } from "./fake-link.ts";
+import { type ConnectFields, VirtualClient } from "./virtual-client.ts";
+
+const MIB = 1_048_576;
+
+export interface VirtualNodeOptions {
+  /** `auto` (default): `turn` flushes all there is. `manual`: only `flush` does. */
+  readonly flushes?: "auto" | "manual";
+  readonly pendingBytesMax?: number;
+  readonly streams?: readonly StreamSettings[];
+  readonly outbound?: Partial<BrokerLimits["outbound"]>;
+  readonly retained?: Partial<BrokerLimits["retained"]>;
+  readonly limits?: Partial<Omit<BrokerLimits, "outbound" | "retained">>;
+  readonly connection?: Partial<ConnectionOptions>;
+}
+
+class VirtualClock implements Clock {
+  ms = 1_700_000_000_000;
+
+  now(): Instant {
+    return this.ms as Instant;
+  }
+}
+
+export class VirtualNode {
+  readonly disk = new MemoryDisk();
+  readonly losses: StreamLoss[] = [];
+  readonly failures: Error[] = [];
+  broker: Broker;
+  store: MemoryStore;
+  readonly #options: VirtualNodeOptions;
+  readonly #clock = new VirtualClock();
+  #clients = new Set<VirtualClient>();
+  #assigned = 0;
+
+  constructor(options: VirtualNodeOptions = {}) {
+    this.#options = options;
+    [this.store, this.broker] = this.#open();
+  }
+
+  get now(): Instant {
+    return this.#clock.now();
+  }
+
+  /** A new network connection without CONNECT. */
+  dial(version: ProtocolVersion = ProtocolVersion.v5): VirtualClient {
+    const link = new FakeLink();
+    const connection = new MqttConnection(this.broker, link, this.#connectionOptions());
+    const client = new VirtualClient(this, connection, link, version);
+    this.#clients.add(client);
+    return client;
+  }
+
+  /** A new network connection with CONNECT sent. */
+  connect(
+    clientId: string,
+    fields: ConnectFields & { version?: ProtocolVersion } = {},
+  ): VirtualClient {
+    const { version = ProtocolVersion.v5, ...rest } = fields;
+    const client = this.dial(version);
+    client.connect({ clientId, ...rest });
+    return client;
+  }
+
+  /** The end of a turn of the event loop; flushes all there is unless flushes are manual. */
+  turn(): void {
+    this.broker.endTurn();
+    if (this.#options.flushes !== "manual") this.flushAll();
+    this.broker.endTurn();
+  }
+
+  /** Completes one commit: the one in flight or that of what is staged. False: there was nothing. */
+  flush(): boolean {
+    const isFlushed = this.store.flush();
+    this.broker.endTurn();
+    return isFlushed;
+  }
+
+  flushAll(): void {
+    for (let i = 0; this.flush(); i++) if (i > 10_000) throw new Error("it never comes to rest");
+  }
+
+  /** Lets time pass: deadlines are served in their order, each at its time. */
+  advance(ms: number): void {
+    const until = this.#clock.ms + ms;
+    for (let next = this.broker.nextDeadline(); next <= until; next = this.broker.nextDeadline()) {
+      this.#clock.ms = Math.max(this.#clock.ms, next);
+      this.broker.onTime(this.#clock.now());
+      this.turn();
+    }
+    this.#clock.ms = until;
+  }
+
+  /** Ends the broker without a word; what was not flushed is gone. A new one starts on the same disk. */
+  crash(): void {
+    for (const client of this.#clients) client.drop();
+    this.#clients = new Set();
+    [this.store, this.broker] = this.#open();
+    this.turn();
+  }
+
+  /** Keys in the table `meta` that begin with one of these bytes, as hexadecimal digits. */
+  metaKeys(...prefixes: number[]): string[] {
+    const keys = this.disk.keys("meta").filter((key) => prefixes.includes(key[0] ?? 0));
+    return keys.map((key) => Buffer.from(key).toString("hex"));
+  }
+
+  #open(): [MemoryStore, Broker] {
+    const { pendingBytesMax, streams = [], outbound, retained, limits } = this.#options;
+    const store = new MemoryStore(this.disk, {
+      flushes: "manual",
+      ...(pendingBytesMax === undefined ? {} : { pendingBytesMax }),
+    });
+    const broker = new Broker({
+      store,
+      clock: this.#clock,
+      limits: {
+        outbound: {
+          inflightMax: 1_000,
+          memoryBacklogBytesMax: MIB,
+          backlogMessagesMax: 100_000,
+          ...outbound,
+        },
+        retained: { messagesMax: 100_000, bytesMax: 64 * MIB, ...retained },
+        sessionsMax: 10_000,
+        subscriptionsPerSessionMax: 1_000,
+        sessionExpiryMaxMs: Number.POSITIVE_INFINITY,
+        ...limits,
+      },
+      streams,
+      deliveredBefore: () => undefined,
+      onSealing: () => undefined,
+      onFlushed: () => undefined,
+      onLoss: (loss) => this.losses.push(loss),
+      onFailed: (error) => this.failures.push(error),
+    });
+    broker.recover();
+    return [store, broker];
+  }
+
+  #connectionOptions(): ConnectionOptions {
+    return {
+      packetBytesMax: MIB,
+      connectPacketBytesMax: 65_536,
+      connectTimeoutMs: 10_000,
+      keepAliveMaxSeconds: 65_535,
+      receiveMaximum: 100,
+      topicAliasMaximum: 10,
+      sessionExpiryMaxMs: Number.POSITIVE_INFINITY,
+      topicLevelsMax: 128,
+      holdMaxMs: 30_000,
+      assignClientId: () => `assigned-${++this.#assigned}`,
+      ...this.#options.connection,
+    };
+  }
+}

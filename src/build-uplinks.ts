@@ -35,7 +35,7 @@ export async function buildUplinks(config: Config, context: UplinkContext): Prom
             : [{ stream: stream.name, log: stream.log, class: lane.class }];
         }),
         driver: await driverOf(settings),
-        log: (level, event, fields) => log(level, event, { uplink: settings.name, ...fields }),
+        log,
         ledger: (entry) => log("warn", "records lost", { uplink: settings.name, ...entry }),
         windowMax: settings.window,
         inflightBytesMax: settings.inflightBytesMax,

@@ -14,6 +14,7 @@ import type { LogId, Sequence } from "./broker/store.ts";
 import { buildUplinks } from "./build-uplinks.ts";
 import type { Config } from "./config.ts";
 import type { Clock } from "./lib/clock.ts";
+import { OperatingError } from "./lib/operating-error.ts";
 import { SeededRandom } from "./lib/random.ts";
 import { createLogClock } from "./log-clock.ts";
 import { MqttConnection } from "./mqtt/connection.ts";
@@ -30,6 +31,8 @@ import type { Uplink } from "./uplink/uplink.ts";
 const EXPIRY_NEVER_SECONDS = 0xffff_ffff;
 /** Between attempts to open the store again. */
 const REOPEN_MS = 1_000;
+/** Without a store for so long the node is not healthy: whoever watches it may start it anew. */
+const UNHEALTHY_MS = 300_000;
 const UPLINK_STOP_MS = 1_000;
 const EDGE_ID_KEY = brokerKey("edgeId");
 
@@ -61,6 +64,8 @@ export class EdgeNode {
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #sealedAt = 0;
+  /** Since when there is no store; by the monotonic clock. */
+  #downSince: number | undefined;
   /** Counters of brokers before the present one. */
   #counters = new Counters();
 
@@ -77,24 +82,19 @@ export class EdgeNode {
     return this.#running !== undefined && !this.#isClosing;
   }
 
-  get connectionCount(): number {
-    return this.#connections.size;
+  /** False when the store failed and could not be opened again for long. */
+  get isHealthy(): boolean {
+    return this.#downSince === undefined || performance.now() - this.#downSince < UNHEALTHY_MS;
   }
 
   /**
    * Opens the store, recovers and starts the uplinks.
-   * @throws OperatingError or what LMDB throws when the store cannot be opened
+   * @throws OperatingError `data-folder-unusable` when the store cannot be opened
    */
   async open(): Promise<void> {
     const { config, storePath, log } = this.#options;
     const startedAt = performance.now();
-    const store = openLmdbStore({
-      path: storePath,
-      bytesMax: config.store.maxBytes,
-      pendingBytesMax: config.store.pendingBytesMax,
-      diskReserveBytes: config.store.diskReserveBytes,
-      lingerMs: config.store.lingerMs,
-    });
+    const store = openStore(config, storePath);
     const clock = createLogClock(store.latestAt);
     const broker = new Broker({
       store,
@@ -118,6 +118,7 @@ export class EdgeNode {
     const random = new SeededRandom(randomBytes(4).readUInt32LE());
     running.uplinks = await buildUplinks(config, { edgeId, store, broker, clock, random, log });
     this.#running = running;
+    this.#downSince = undefined;
     for (const uplink of running.uplinks) uplink.start();
     this.#armTimer();
     log("info", "store is open", {
@@ -199,6 +200,7 @@ export class EdgeNode {
   #onFailed(error: Error): void {
     const running = this.#running;
     this.#running = undefined;
+    this.#downSince = performance.now();
     const { log, dropConnections } = this.#options;
     log("error", "the store failed: all connections end and it is opened again", { error });
     if (running !== undefined) addTo(this.#counters, running.broker.counters);
@@ -277,6 +279,17 @@ export class EdgeNode {
       const { firstSequence, nextSequence, bytes } = running.store.stats(log);
       return { name, messages: nextSequence - firstSequence, bytes };
     });
+  }
+}
+
+function openStore(config: Config, path: string): LogStore {
+  const { maxBytes, pendingBytesMax, diskReserveBytes, lingerMs } = config.store;
+  try {
+    return openLmdbStore({ path, bytesMax: maxBytes, pendingBytesMax, diskReserveBytes, lingerMs });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const text = `cannot open the store ${path}: ${why}`;
+    throw new OperatingError("data-folder-unusable", text, { cause: error });
   }
 }
 

@@ -1,6 +1,7 @@
 /** Wires everything: data folder, node, listeners, HTTP, signals. */
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ExitCode } from "./cli/exit-code.ts";
 import { type Config, httpAddress, listenerAddress } from "./config.ts";
 import { EdgeNode } from "./edge-node.ts";
 import { OperatingError } from "./lib/operating-error.ts";
@@ -10,17 +11,20 @@ import { type DataFolder, openDataFolder } from "./store/data-folder.ts";
 import { createLog, type Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 
-/** Exit codes of `serve`; see docs/cli.md. */
-const EXIT = {
-  drained: 0,
-  bug: 1,
-  "cannot-listen": 3,
-  "data-folder-unusable": 4,
-  "data-folder-in-use": 5,
-} as const;
+/** Exit codes for the errors of a start; others are bugs. */
+const EXIT_CODES: Readonly<Record<string, ExitCode>> = {
+  "cannot-listen": ExitCode.cannotListen,
+  "data-folder-unusable": ExitCode.dataUnusable,
+  "data-folder-in-use": ExitCode.dataInUse,
+};
 
 /** Longest a stop may take before the process ends anyway. */
 const STOP_MS = 10_000;
+
+/** What LMDB rejects a promise of its own with when a commit failed, beside the one that is handled. */
+const isCommitFailure = (reason: unknown): boolean =>
+  reason instanceof Error &&
+  ("commitError" in reason || /^(Commit failed|MDB_)/.test(reason.message));
 
 /** Runs the broker until SIGTERM or SIGINT; resolves with the exit code. Never rejects. */
 export async function serve(
@@ -31,13 +35,18 @@ export async function serve(
   const onBug = (error: unknown): void => {
     const stack = error instanceof Error ? error.stack : String(error);
     log("error", "bug: the process ends, the store survives it", { stack });
-    process.exit(EXIT.bug);
+    process.exit(ExitCode.negative);
   };
   process.on("uncaughtException", onBug);
   process.on("unhandledRejection", (reason) => {
     // A failed commit of LMDB rejects promises of its own; the store has reported it already.
     if (isCommitFailure(reason)) return;
     onBug(reason);
+  });
+  // Before anybody is told that the broker is there, and so may want it to stop.
+  const stopSignal = new Promise<string>((resolve) => {
+    process.once("SIGTERM", () => resolve("SIGTERM"));
+    process.once("SIGINT", () => resolve("SIGINT"));
   });
   const server = new Server(config, explicit.httpGiven, log, onBug);
   try {
@@ -46,28 +55,23 @@ export async function serve(
     await server.close();
     return failedStart(log, error, onBug);
   }
-  const signal = await new Promise<string>((resolve) => {
-    process.once("SIGTERM", () => resolve("SIGTERM"));
-    process.once("SIGINT", () => resolve("SIGINT"));
-  });
+  const signal = await stopSignal;
   log("info", "stopping", { signal });
   setTimeout(() => onBug(new Error("stopping took too long")), STOP_MS).unref();
   await server.close();
   log("info", "stopped");
-  return EXIT.drained;
+  return ExitCode.fine;
 }
 
 function failedStart(log: Log, error: unknown, onBug: (error: unknown) => void): number {
-  if (error instanceof OperatingError && error.code in EXIT) {
+  const exitCode = error instanceof OperatingError ? EXIT_CODES[error.code] : undefined;
+  if (error instanceof OperatingError && exitCode !== undefined) {
     log("error", error.message, { code: error.code });
-    return EXIT[error.code as keyof typeof EXIT];
+    return exitCode;
   }
   onBug(error);
-  return EXIT.bug;
+  return ExitCode.negative;
 }
-
-const isCommitFailure = (reason: unknown): boolean =>
-  reason instanceof Error && /commit|MDB_|ENOSPC|EIO/i.test(reason.message);
 
 class Server {
   readonly #config: Config;
@@ -92,7 +96,7 @@ class Server {
     rmSync(runFileOf(folder), { force: true });
     const node = this.#createNode(folder);
     this.#node = node;
-    await openStore(node, folder);
+    await node.open();
     await this.#listen(node);
     await this.#serveHttp(node);
     this.#announce(folder);
@@ -147,7 +151,7 @@ class Server {
       ...address,
       fallBackToFreePort: !this.#httpGiven,
       isReady: () => node.isReady,
-      isHealthy: () => true,
+      isHealthy: () => node.isHealthy,
       metrics,
     });
     const { url } = this.#http;
@@ -169,14 +173,3 @@ class Server {
 }
 
 const runFileOf = (folder: DataFolder): string => join(folder.path, "rillmq.json");
-
-async function openStore(node: EdgeNode, folder: DataFolder): Promise<void> {
-  try {
-    await node.open();
-  } catch (error) {
-    if (error instanceof OperatingError) throw error;
-    const why = error instanceof Error ? error.message : String(error);
-    const text = `cannot open the store in ${folder.path}: ${why}`;
-    throw new OperatingError("data-folder-unusable", text, { cause: error });
-  }
-}

@@ -10,7 +10,7 @@ const BIN = join(import.meta.dirname, "..", "..", "bin", "rillmq.js");
 /** Longest a start may take, on a machine that does other things too. */
 const READY_MS_MAX = 20_000;
 const OUTPUT_BYTES_MAX = 1_048_576;
-const READY = /^ready pid=(\d+) mqtt:\/\/\S+:(\d+)(?: (http:\/\/\S+))?$/m;
+const READY = /^ready pid=(\d+) mqtt:\/\/\S+:(\d+)(?: mqtt:\/\/\S+)*(?: (http:\/\/\S+))?$/m;
 
 /** What a broker is started with. */
 export interface BrokerSettings {
@@ -84,6 +84,7 @@ export class BrokerProcess {
     return Number(this.#ready()[1]);
   }
 
+  /** Of its first listener. */
   get port(): number {
     return Number(this.#ready()[2]);
   }

@@ -1,10 +1,13 @@
 /** Wires everything: data folder, node, listeners, HTTP, signals. */
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { adminRoutes } from "./admin-routes.ts";
+import { ADMIN_SOCKET } from "./cli/admin-client.ts";
 import { ExitCode } from "./cli/exit-code.ts";
 import { type Config, httpAddress, listenerAddress } from "./config.ts";
 import { EdgeNode } from "./edge-node.ts";
 import { OperatingError } from "./lib/operating-error.ts";
+import { AdminServer } from "./net/admin-server.ts";
 import { type HttpServer, startHttpServer } from "./net/http-server.ts";
 import { TcpListener } from "./net/tcp-listener.ts";
 import { type DataFolder, openDataFolder } from "./store/data-folder.ts";
@@ -82,6 +85,7 @@ class Server {
   #folder: DataFolder | undefined;
   #node: EdgeNode | undefined;
   #http: HttpServer | undefined;
+  #admin: AdminServer | undefined;
 
   constructor(config: Config, httpGiven: boolean, log: Log, onBug: (error: unknown) => void) {
     this.#config = config;
@@ -99,6 +103,7 @@ class Server {
     await node.open();
     await this.#listen(node);
     await this.#serveHttp(node);
+    await this.#openAdmin(node, folder);
     this.#announce(folder);
   }
 
@@ -107,6 +112,7 @@ class Server {
     await this.#node?.close();
     for (const listener of this.#listeners) listener.close();
     await this.#http?.close();
+    await this.#admin?.close();
     if (this.#folder === undefined) return;
     rmSync(runFileOf(this.#folder), { force: true });
     this.#folder.close();
@@ -157,6 +163,16 @@ class Server {
     const { url } = this.#http;
     if (!url.endsWith(`:${address.port}`) && address.port !== 0) {
       this.#log("warn", "the HTTP port is taken: serving on another", { url });
+    }
+  }
+
+  /** Without it devices are served all the same. */
+  async #openAdmin(node: EdgeNode, folder: DataFolder): Promise<void> {
+    try {
+      const path = join(folder.path, ADMIN_SOCKET);
+      this.#admin = await AdminServer.open(path, adminRoutes(node), this.#onBug);
+    } catch (error) {
+      this.#log("error", "no admin channel: rillmq commands cannot reach this broker", { error });
     }
   }
 

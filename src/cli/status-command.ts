@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { callAdmin } from "./admin-client.ts";
 import { ExitCode } from "./exit-code.ts";
 
 interface StatusOptions {
@@ -60,6 +61,18 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** What the broker says through its admin channel; undefined: no answer. */
+async function askAdmin(data: string): Promise<{ healthy: boolean; ready: boolean } | undefined> {
+  try {
+    const answer = await callAdmin(data, "GET", "/status");
+    if (typeof answer !== "object" || answer === null) return undefined;
+    const { healthy, ready } = answer as { healthy?: unknown; ready?: unknown };
+    return { healthy: healthy === true, ready: ready === true };
+  } catch {
+    return undefined;
+  }
+}
+
 async function statusOf(data: string): Promise<Status> {
   const path = join(data, "rillmq.json");
   const run = await readRunFile(path);
@@ -67,6 +80,11 @@ async function statusOf(data: string): Promise<Status> {
     return { ...ABSENT, run, text: `no broker runs here: ${path} is missing or unreadable` };
   }
   const where = `pid ${run.pid} ${run.urls.join(" ")}`;
+  const known = await askAdmin(data);
+  if (known !== undefined) {
+    const state = known.healthy ? (known.ready ? "ready" : "healthy, not ready") : "not healthy";
+    return { running: true, ...known, run, text: `${state}: ${where} ${run.http ?? ""}`.trim() };
+  }
   if (run.http === undefined) {
     const running = isAlive(run.pid);
     const text = running ? `running, HTTP is off: ${where}` : `not running: pid ${run.pid} is gone`;

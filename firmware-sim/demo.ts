@@ -204,4 +204,6 @@ async function main(): Promise<number> {
   return await new Demo(flags).run();
 }
 
-process.exitCode = await main();
+const exitCode = await main();
+// Not by itself: Node 20 can spin for ever in its own clean-up when sockets were reset with writes pending.
+process.stdout.write("", () => process.exit(exitCode));

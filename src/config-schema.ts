@@ -116,9 +116,19 @@ const stream = z.strictObject({
     { min: 64 * KiB, max: 16 * TiB },
     "How much it may hold on disk, keys and overhead included.",
   ),
+  maxMessages: z
+    .int({ error: "expected a whole number" })
+    .min(1, { error: "expected 1 or more" })
+    .optional()
+    .meta({ description: "Most messages it may hold; by default only bytes count." }),
+  maxAgeMs: milliseconds(
+    "0",
+    { min: 0, max: 10 * 365 * 24 * HOUR },
+    "Older messages are dropped, delivered or not (that is recorded); 0: none for their age.",
+  ),
   whenFull: z.enum(["reject", "drop-oldest"]).default("reject").meta({
     description:
-      "At `maxBytes`: `reject` refuses new messages with reason code 0x97 (a 3.1.1 publisher is held back); `drop-oldest` makes room and records what was dropped.",
+      "At `maxBytes` or `maxMessages`: `reject` refuses new messages with reason code 0x97 (a 3.1.1 publisher is held back); `drop-oldest` makes room and records what was dropped.",
   }),
 });
 

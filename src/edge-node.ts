@@ -11,6 +11,7 @@ import type { BrokerLimits } from "./broker/limits.ts";
 import { NEVER_MS } from "./broker/session.ts";
 import { brokerKey } from "./broker/session-records.ts";
 import type { LogId, Sequence } from "./broker/store.ts";
+import type { StreamSettings } from "./broker/streams.ts";
 import { buildUplinks } from "./build-uplinks.ts";
 import type { Config } from "./config.ts";
 import type { Clock } from "./lib/clock.ts";
@@ -100,9 +101,7 @@ export class EdgeNode {
       store,
       clock,
       limits: limitsOf(config),
-      streams: config.streams.map(({ name, filters, maxBytes, whenFull }) => {
-        return { name, filters, bytesMax: maxBytes, whenFull };
-      }),
+      streams: config.streams.map(streamSettings),
       deliveredBefore: (stream) => this.#deliveredBefore(stream),
       onSealing: () => {
         this.#sealedAt = performance.now();
@@ -291,6 +290,12 @@ function openStore(config: Config, path: string): LogStore {
     const text = `cannot open the store ${path}: ${why}`;
     throw new OperatingError("data-folder-unusable", text, { cause: error });
   }
+}
+
+function streamSettings(stream: Config["streams"][number]): StreamSettings {
+  const { name, filters, maxBytes, maxMessages, maxAgeMs, whenFull } = stream;
+  const ageMaxMs = maxAgeMs === 0 ? undefined : maxAgeMs;
+  return { name, filters, bytesMax: maxBytes, messagesMax: maxMessages, ageMaxMs, whenFull };
 }
 
 function uplinkView(uplink: Uplink): ReturnType<MetricsSource["uplinks"]>[number] {

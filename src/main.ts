@@ -35,6 +35,8 @@ export async function serve(
   explicit: { readonly httpGiven: boolean },
 ): Promise<number> {
   const log = createLog(config.log.level);
+  // Nothing that the broker makes is for others.
+  process.umask(0o077);
   const onBug = (error: unknown): void => {
     const stack = error instanceof Error ? error.stack : String(error);
     log("error", "bug: the process ends, the store survives it", { stack });

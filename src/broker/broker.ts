@@ -217,12 +217,7 @@ export class Broker implements StoreEvents {
     const waiting = this.#waiting;
     this.#waiting = new Set();
     for (const outbound of waiting) outbound.pump();
-    for (const stream of this.streams.all) {
-      const loss = stream.onFlushed();
-      if (loss === undefined) continue;
-      this.counters.droppedOldest += loss.to - loss.from + 1;
-      this.#options.onLoss(loss);
-    }
+    for (const stream of this.streams.all) this.#account(stream.onFlushed());
     this.gate.advance(commit);
     this.endTurn();
     this.#resumeHeld();
@@ -232,6 +227,16 @@ export class Broker implements StoreEvents {
   onFailed(_commit: CommitNumber, error: Error): void {
     for (const session of this.sessions.all()) session.owner?.end("store-failed");
     this.#options.onFailed(error);
+  }
+
+  /** Counts and tells what a stream dropped although somebody has not had it: what all uplinks delivered is no loss. */
+  #account(loss: StreamLoss | undefined): void {
+    if (loss === undefined) return;
+    const delivered = this.#options.deliveredBefore(loss.log);
+    const from = Math.max(loss.from, Math.min(delivered ?? loss.from, loss.to + 1)) as Sequence;
+    if (from > loss.to || (delivered === undefined && loss.reason === "max-age")) return;
+    this.counters.droppedOldest += loss.to - from + 1;
+    this.#options.onLoss({ ...loss, from });
   }
 
   #publishDurably(
@@ -281,8 +286,8 @@ export class Broker implements StoreEvents {
     let record: LogRecord | undefined;
     if (stream !== undefined) record = stream.append(message);
     else if (qos > 0 && hasDurable(route)) record = this.#store.append(SESSION_LOG, message);
-    if (message.retain) this.retained.keep(message);
-    const isStored = record !== undefined || (message.retain && qos > 0);
+    const isKept = message.retain && this.retained.keep(message);
+    const isStored = record !== undefined || isKept;
     if (isStored) this.publishCommit = this.#store.openCommit;
     const isDeferred = qos === 2 && (isStored || publisher?.isDurable === true);
     const deferred = isDeferred ? copyMessage(message) : undefined;
@@ -377,6 +382,7 @@ export class Broker implements StoreEvents {
     if (this.#store.refusal() === "failed") return;
     this.retained.stageDirty();
     this.sessions.sweep();
+    for (const stream of this.streams.all) this.#account(stream.expire(now));
     this.streams.trim(this.sessions.oldestOwed(), this.#options.deliveredBefore);
     this.#resumeHeld();
   }

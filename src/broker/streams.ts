@@ -2,6 +2,7 @@
  * Streams: named durable logs that capture topic filters. A message goes to the first stream that captures its topic, at
  * most one. A stream that uplinks read is trimmed behind the slowest of them; nothing is trimmed that a session still owes.
  */
+import type { Instant } from "../lib/clock.ts";
 import type { Message } from "./message.ts";
 import {
   type LogId,
@@ -17,15 +18,20 @@ export interface StreamSettings {
   readonly name: string;
   readonly filters: readonly string[];
   readonly bytesMax: number;
+  /** Undefined: no limit. */
+  readonly messagesMax?: number | undefined;
+  /** Older records go, delivered or not; undefined: no limit. */
+  readonly ageMaxMs?: number | undefined;
   readonly whenFull: "reject" | "drop-oldest";
 }
 
 /** A range of records that a stream gave up although somebody might have wanted them. */
 export interface StreamLoss {
   readonly stream: string;
+  readonly log: LogId;
   readonly from: Sequence;
   readonly to: Sequence;
-  readonly reason: "drop-oldest";
+  readonly reason: "drop-oldest" | "max-age";
 }
 
 /** Share of `bytesMax` that drop-oldest frees at a time, so that it does not run for each message. */
@@ -36,27 +42,30 @@ export class Stream {
   readonly log: LogId;
   readonly #settings: StreamSettings;
   readonly #store: Store;
-  /** Bytes appended and not flushed yet, about. */
+  /** Appended and not flushed yet; bytes about. */
   #openBytes = 0;
-  #flushedBytes: number;
+  #openMessages = 0;
+  #flushedBytes = 0;
+  #flushedMessages = 0;
 
   constructor(settings: StreamSettings, store: Store) {
     this.name = settings.name;
     this.#settings = settings;
     this.#store = store;
     this.log = store.openLog(settings.name);
-    this.#flushedBytes = store.stats(this.log).bytes;
+    this.#measure();
   }
 
   /** True when messages are to be refused. Hot path: per captured message. */
   get isFull(): boolean {
-    return (
-      this.#settings.whenFull === "reject" &&
-      this.#flushedBytes + this.#openBytes >= this.#settings.bytesMax
-    );
+    const { whenFull, bytesMax, messagesMax } = this.#settings;
+    if (whenFull !== "reject") return false;
+    if (this.#flushedBytes + this.#openBytes >= bytesMax) return true;
+    return messagesMax !== undefined && this.#flushedMessages + this.#openMessages >= messagesMax;
   }
 
   append(message: Message): LogRecord {
+    this.#openMessages++;
     this.#openBytes += message.payloadEnd - message.payloadStart + message.topic.bytes.length + 24;
     return this.#store.append(this.log, message);
   }
@@ -65,24 +74,57 @@ export class Stream {
     return this.#settings.filters.some((filter) => filterMatches(filter, topic));
   }
 
-  /** A commit is on disk: takes the true size. Returns what had to be dropped to keep within the limit. */
+  /** A commit is on disk: takes the true size. Returns what had to be dropped to keep within the limits. */
   onFlushed(): StreamLoss | undefined {
-    const { bytes, firstSequence, nextSequence } = this.#store.stats(this.log);
-    this.#flushedBytes = bytes;
-    this.#openBytes = 0;
-    if (this.#settings.whenFull !== "drop-oldest" || bytes < this.#settings.bytesMax) {
-      return undefined;
+    this.#measure();
+    const { whenFull, bytesMax, messagesMax } = this.#settings;
+    if (whenFull !== "drop-oldest") return undefined;
+    const messages = this.#flushedMessages;
+    const bytes = this.#flushedBytes;
+    let excess = bytes < bytesMax ? 0 : messages * (1 - (bytesMax * (1 - DROP_SHARE)) / bytes);
+    if (messagesMax !== undefined) excess = Math.max(excess, messages - messagesMax);
+    return excess <= 0 ? undefined : this.#drop(Math.ceil(excess), "drop-oldest");
+  }
+
+  /** Drops what is older than the limit. */
+  expire(now: Instant): StreamLoss | undefined {
+    const { ageMaxMs } = this.#settings;
+    const { oldestAt, firstSequence, nextSequence } = this.#store.stats(this.log);
+    if (ageMaxMs === undefined || oldestAt === undefined) return undefined;
+    const keepFrom = now - ageMaxMs;
+    if (oldestAt >= keepFrom) return undefined;
+    // Times in a log do not go back: the first record to keep is found by halving.
+    let low: number = firstSequence;
+    let high: number = nextSequence;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const [record] = this.#store.read(this.log, middle as Sequence, 1, 0).records;
+      if (record === undefined || record.receivedAt < keepFrom) low = middle + 1;
+      else high = middle;
     }
-    const excess = bytes - this.#settings.bytesMax * (1 - DROP_SHARE);
-    const records = Math.ceil(((nextSequence - firstSequence) * excess) / bytes);
-    const before = Math.min(firstSequence + records, nextSequence) as Sequence;
+    return this.#drop(low - firstSequence, "max-age");
+  }
+
+  #drop(count: number, reason: StreamLoss["reason"]): StreamLoss | undefined {
+    const { firstSequence, nextSequence } = this.#store.stats(this.log);
+    const before = Math.min(firstSequence + count, nextSequence) as Sequence;
+    if (before <= firstSequence) return undefined;
     this.#store.trim(this.log, before, Number.MAX_SAFE_INTEGER as Ordinal);
     return {
       stream: this.name,
+      log: this.log,
       from: firstSequence,
       to: (before - 1) as Sequence,
-      reason: "drop-oldest",
+      reason,
     };
+  }
+
+  #measure(): void {
+    const { bytes, firstSequence, nextSequence } = this.#store.stats(this.log);
+    this.#flushedBytes = bytes;
+    this.#flushedMessages = nextSequence - firstSequence;
+    this.#openBytes = 0;
+    this.#openMessages = 0;
   }
 }
 

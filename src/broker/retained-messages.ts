@@ -62,16 +62,23 @@ export class RetainedMessages {
     return count <= this.#limits.messagesMax && bytes <= this.#limits.bytesMax;
   }
 
-  /** Keeps the message, or deletes what was kept when its payload is empty [MQTT-3.3.1-6]. Copies. */
-  keep(message: Message): void {
+  /**
+   * Keeps the message, or deletes what was kept when its payload is empty [MQTT-3.3.1-6]. Copies. True: the open group
+   * has it, and its acknowledgement waits for that; false: it is written later, or nothing changed.
+   */
+  keep(message: Message): boolean {
     const { topic } = message;
     if (message.payloadStart === message.payloadEnd) {
-      if (!this.#delete(topic)) return;
+      if (!this.#delete(topic) && !this.#dirty.has(topic)) return false;
     } else {
       this.#set(copyMessage(message));
     }
-    if (message.qos === 0) this.#dirty.add(topic);
-    else this.#stage(topic);
+    if (message.qos === 0) {
+      this.#dirty.add(topic);
+      return false;
+    }
+    this.#stage(topic);
+    return true;
   }
 
   /** Stages what is waiting to be written. */
@@ -181,6 +188,7 @@ function visitBelow(start: Node, isFirst: boolean, visit: (node: Node) => void):
   for (const [name, child] of start.children ?? []) if (!isHidden(name, isFirst)) stack.push(child);
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
     visit(node);
-    if (node.children !== undefined) stack.push(...node.children.values());
+    // Not spread into push: a node may have more children than a call may have arguments.
+    for (const child of node.children?.values() ?? []) stack.push(child);
   }
 }

@@ -48,9 +48,9 @@ export function grantConnect(
   if (packet.clientId === "" && !isV5 && !packet.cleanStart) {
     return ReasonCode.clientIdentifierNotValid;
   }
-  const will = willOf(packet, topics, options.topicLevelsMax, now);
-  if (typeof will === "number") return will;
   const clientId = packet.clientId === "" ? options.assignClientId() : packet.clientId;
+  const will = willOf(packet, clientId, topics, options.topicLevelsMax, now);
+  if (typeof will === "number") return will;
   const expiryMs = Math.min(askedExpiryMs(packet), options.sessionExpiryMaxMs);
   const keepAliveSeconds = isV5
     ? grantedKeepAlive(packet.keepAliveSeconds, options.keepAliveMaxSeconds)
@@ -106,6 +106,7 @@ export const mayPublishTo = (topic: Topic, levelsMax: number): boolean =>
 
 function willOf(
   packet: ConnectPacket,
+  clientId: string,
   topics: TopicTable,
   levelsMax: number,
   now: Instant,
@@ -124,7 +125,7 @@ function willOf(
       payloadStart: 0,
       payloadEnd: will.payload.length,
       properties: toMessageProperties(will.properties),
-      publisherId: packet.clientId,
+      publisherId: clientId,
       receivedAt: now,
       expiresAt: undefined,
     },

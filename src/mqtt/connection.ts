@@ -99,13 +99,8 @@ export class MqttConnection implements Subscriber, Due {
   /** Bytes from the network; they stay unchanged. */
   receive(chunk: Uint8Array): void {
     if (this.#state === "closed") return;
-    if (this.#held.isFull) {
-      this.#undecoded.push(chunk);
-      return;
-    }
-    this.#lastReceivedAt = this.#broker.clock.now();
-    this.#decoder.feed(chunk);
-    this.#decodeAll();
+    if (this.#held.isFull || this.#undecoded.length > 0) this.#undecoded.push(chunk);
+    else this.#decodeChunk(chunk);
   }
 
   /** There is room in the output again. */
@@ -162,6 +157,7 @@ export class MqttConnection implements Subscriber, Due {
     if (isWritten) this.#link.touch();
     // As if it had been sent and acknowledged [MQTT-3.1.2-25].
     else if (qos > 0) this.#session?.outbound.discard(packetId);
+    else this.#broker.counters.droppedTooLarge++;
   }
 
   release(packetId: number, commit: CommitNumber): void {
@@ -171,7 +167,15 @@ export class MqttConnection implements Subscriber, Due {
   end(reason: EndReason): void {
     // As after a crash: the session stays attached on disk, and its will with it.
     if (reason === "store-failed" || reason === "server-shutting-down") this.#isAbandoned = true;
-    this.#fail(END_REASON_CODES[reason]);
+    // Nothing is said before CONNECT [MQTT-3.2.0-1].
+    if (this.#state === "awaitingConnect") this.#close(false);
+    else this.#fail(END_REASON_CODES[reason]);
+  }
+
+  #decodeChunk(chunk: Uint8Array): void {
+    this.#lastReceivedAt = this.#broker.clock.now();
+    this.#decoder.feed(chunk);
+    this.#decodeAll();
   }
 
   #decodeAll(): void {
@@ -264,7 +268,7 @@ export class MqttConnection implements Subscriber, Due {
     this.#state = "connected";
     this.#granted = granted;
     this.#session = result.session;
-    this.#inbound.open(result.session, granted.clientId, packet.protocolVersion);
+    this.#inbound.open(granted.clientId, packet.protocolVersion);
     this.#decoder.packetBytesMax = this.#options.packetBytesMax;
     this.#broker.deadlines.cancel(this.#deadline);
     this.#deadline = undefined;
@@ -349,7 +353,7 @@ export class MqttConnection implements Subscriber, Due {
     while (!this.#held.isFull) {
       const chunk = this.#undecoded.shift();
       if (chunk === undefined) return;
-      this.receive(chunk);
+      this.#decodeChunk(chunk);
     }
   }
 

@@ -8,12 +8,14 @@ const HELD_BYTES_MAX = 65_536;
 /** What a packet that is no PUBLISH counts, in bytes. */
 const CONTROL_BYTES = 256;
 
-/** True for packets that do not wait behind a held PUBLISH: they free room or only show life. */
+/**
+ * True for packets that do not wait behind a held PUBLISH: they settle what we sent or only show life. PUBREL waits: a
+ * repeat of the PUBLISH that it releases may be among those held, and would be taken for a new message.
+ */
 export function passesHeld(packet: Packet): boolean {
   switch (packet.type) {
     case PacketType.puback:
     case PacketType.pubrec:
-    case PacketType.pubrel:
     case PacketType.pubcomp:
     case PacketType.pingreq:
       return true;

@@ -52,10 +52,9 @@ export class Inbound {
   }
 
   /** CONNECT was accepted. */
-  open(session: Session, clientId: string, version: ProtocolVersion): void {
+  open(clientId: string, version: ProtocolVersion): void {
     this.#message.publisherId = clientId;
     this.#version = version;
-    this.#unanswered = session.receivedSize;
   }
 
   /** PUBACK, or PUBREC with an error, has left. */

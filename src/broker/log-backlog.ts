@@ -96,11 +96,12 @@ export class LogBacklog {
 
   /** The group is on disk: what was sealed is backlog now. `keep`: the client is there and may take it from memory. */
   flushed(keep: boolean): void {
-    for (const chunk of this.#sealed) {
+    // What has a packet identifier already stays in memory, and so does all before it: the order holds.
+    const assigned = this.#sealed.findLastIndex(isAssigned);
+    for (const [index, chunk] of this.#sealed.entries()) {
       this.#unsent += chunk.owed.length;
-      const isAssigned = chunk.owed.some((owed) => owed.packetId !== 0);
       const hasPlace = keep && this.#loaded.size < LOADED_CHUNKS_MAX;
-      if (this.#referencesOnDisk === 0 && (hasPlace || isAssigned)) {
+      if (this.#referencesOnDisk === 0 && (hasPlace || index <= assigned)) {
         this.#keep(chunk);
         this.#fresh.push(chunk);
       } else {
@@ -119,7 +120,10 @@ export class LogBacklog {
     this.#fresh = [];
   }
 
-  /** Drops the oldest that wait on disk while there are more than `messagesMax`; returns how many were dropped. */
+  /**
+   * Drops the oldest that wait on disk as long as `messagesMax` are left; returns how many were dropped. Whole records go,
+   * so that a record's worth less one may wait beyond the maximum.
+   */
   keepWithin(messagesMax: number): number {
     let dropped = 0;
     while (this.#unsent > messagesMax && this.#referencesOnDisk > 0) {
@@ -129,6 +133,7 @@ export class LogBacklog {
       const [row] = this.#store.scan("meta", prefix, from, 1);
       if (row === undefined) break;
       const [key, value] = row;
+      if (this.#unsent - countReferences(value) < messagesMax) break;
       this.#store.remove("meta", key);
       for (const { qos, ordinal } of decodeReferences(value) ?? []) {
         if (qos === 2) this.#store.remove("meta", sentKey(this.#sessionNumber, ordinal));
@@ -211,10 +216,16 @@ export class LogBacklog {
     const rows = this.#store.scan("meta", prefix, from, LOADED_CHUNKS_MAX);
     for (const [key, value] of rows) {
       this.#readFrom = (ordinalOf(key) + 1) as Ordinal;
-      const references = decodeReferences(value);
-      if (references === undefined || references.length === 0) continue;
-      this.#referencesOnDisk -= references.length;
-      this.#keep(chunkOf(references.map(owedByReference)));
+      const references = decodeReferences(value) ?? [];
+      const count = countReferences(value);
+      this.#referencesOnDisk -= count;
+      if (references.length > 0 && references.length === count) {
+        this.#keep(chunkOf(references.map(owedByReference)));
+      } else {
+        // Damaged: it can only go.
+        this.#unsent -= count;
+        this.#store.remove("meta", key);
+      }
     }
     if (rows.length === 0) {
       this.#unsent -= this.#referencesOnDisk;
@@ -223,6 +234,9 @@ export class LogBacklog {
     return rows.length > 0;
   }
 }
+
+const isAssigned = (chunk: ReferenceChunk): boolean =>
+  chunk.owed.some((owed) => owed.packetId !== 0);
 
 function chunkOf(owed: Owed[]): ReferenceChunk {
   const firstOrdinal = owed[0]?.ordinal ?? (0 as Ordinal);

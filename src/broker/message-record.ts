@@ -55,12 +55,8 @@ export function decodeMessageRecord(record: Uint8Array, topics: TopicTable): Mes
   if (record.length < 5 || record[0] !== VERSION) return undefined;
   const headBytes = new DataView(record.buffer, record.byteOffset).getUint32(1);
   if (headBytes > record.length - 5) return undefined;
-  let head: Head;
-  try {
-    head = JSON.parse(text.decode(record.subarray(5, 5 + headBytes)));
-  } catch {
-    return undefined;
-  }
+  const head = decodeHead(record.subarray(5, 5 + headBytes));
+  if (head === undefined) return undefined;
   return {
     topic: topics.of(head.topic),
     qos: head.qos,
@@ -74,6 +70,48 @@ export function decodeMessageRecord(record: Uint8Array, topics: TopicTable): Mes
     expiresAt: head.expiresAt as Instant | undefined,
   };
 }
+
+function decodeHead(bytes: Uint8Array): Head | undefined {
+  try {
+    const head: unknown = JSON.parse(text.decode(bytes));
+    return isHead(head) ? head : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Looks at what would break something; that the values make sense is the writer's affair. */
+function isHead(value: unknown): value is Head {
+  if (typeof value !== "object" || value === null) return false;
+  const { topic, qos, retain, publisherId, receivedAt, expiresAt, properties } =
+    value as Partial<Head>;
+  return (
+    typeof topic === "string" &&
+    (qos === 0 || qos === 1 || qos === 2) &&
+    typeof retain === "boolean" &&
+    typeof publisherId === "string" &&
+    typeof receivedAt === "number" &&
+    (expiresAt === undefined || typeof expiresAt === "number") &&
+    (properties === undefined || isProperties(properties))
+  );
+}
+
+function isProperties(value: NonNullable<Head["properties"]>): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { isUtf8, contentType, responseTopic, correlationData, userProperties } = value;
+  return (
+    (isUtf8 === undefined || typeof isUtf8 === "boolean") &&
+    [contentType, responseTopic, correlationData].every(isAbsentOrText) &&
+    (userProperties === undefined ||
+      (Array.isArray(userProperties) && userProperties.every(isUserProperty)))
+  );
+}
+
+const isAbsentOrText = (value: unknown): boolean =>
+  value === undefined || typeof value === "string";
+
+const isUserProperty = (value: unknown): boolean =>
+  Array.isArray(value) && value.length === 2 && value.every((part) => typeof part === "string");
 
 function propertiesOf(head: Head): MessageProperties | undefined {
   if (head.properties === undefined) return undefined;

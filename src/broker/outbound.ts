@@ -283,7 +283,9 @@ export class Outbound {
       const pending = this.#memory.peek();
       if (pending === undefined) return;
       this.#memory.take();
-      this.#send(subscriber, pending.owed, pending.message, undefined);
+      // [MQTT-3.3.2-5]
+      if (isExpired(pending.message, this.#events.now())) this.#events.onDropped("expired", 1);
+      else this.#send(subscriber, pending.owed, pending.message, undefined);
     }
   }
 
@@ -405,6 +407,11 @@ export class Outbound {
     if (message === undefined) {
       this.#events.onDropped("lost", 1);
       this.#settle(entry);
+      return;
+    }
+    if (!entry.wasSent && isExpired(message, this.#events.now())) {
+      this.#events.onDropped("expired", 1);
+      this.#settleSent(entry);
       return;
     }
     this.#markOutstanding(entry);

@@ -1,6 +1,7 @@
 /** All sessions: who owns a client identifier, what happens when a connection comes or goes, and how long what stays. */
 import { after, type Clock, type Instant } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
+import { RingBuffer } from "../lib/ring-buffer.ts";
 import type { Due } from "./due.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { OutboundEvents } from "./outbound.ts";
@@ -55,7 +56,8 @@ export interface SessionsContext {
 export class Sessions {
   readonly #context: SessionsContext;
   readonly #sessions = new Map<string, Session>();
-  readonly #sweeps: number[] = [];
+  /** Numbers of ended sessions, each with the commit after which the last of their records is on disk. */
+  readonly #sweeps = new RingBuffer<{ number: number; commit: CommitNumber }>();
   #lastNumber = 0;
 
   constructor(context: SessionsContext) {
@@ -153,22 +155,29 @@ export class Sessions {
     this.#sessions.delete(session.clientId);
     if (!session.isDurable) return;
     store.remove("meta", sessionKey(session.clientId));
-    this.#sweeps.push(session.number);
+    this.#sweeps.push({ number: session.number, commit: store.openCommit });
   }
 
   /** Removes some of what ended sessions left in the store; to be called again and again. */
   sweep(): void {
     const { store } = this.#context;
-    const number = this.#sweeps[0];
-    if (number === undefined) return;
     let room = STEP_KEYS;
-    for (const prefix of [referencesPrefix, sentPrefix, receivedPrefix]) {
-      const rows = store.scan("meta", prefix(number), undefined, room);
-      for (const [key] of rows) store.remove("meta", key);
-      room -= rows.length;
+    for (let next = this.#sweeps.peek(); next !== undefined; next = this.#sweeps.peek()) {
+      // What is not flushed yet is not found yet.
+      if (next.commit > store.flushedCommit) return;
+      for (const prefix of [referencesPrefix, sentPrefix, receivedPrefix]) {
+        const rows = store.scan("meta", prefix(next.number), undefined, room);
+        for (const [key] of rows) store.remove("meta", key);
+        room -= rows.length;
+        if (room > 0) continue;
+        next.commit = store.openCommit;
+        return;
+      }
+      this.#sweeps.shift();
+      // A session costs something to look at, however little it left.
+      room--;
       if (room <= 0) return;
     }
-    if (room === STEP_KEYS) this.#sweeps.shift();
   }
 
   /** Reads what is on disk. Returns how many records were damaged and left out. */
@@ -257,7 +266,7 @@ export class Sessions {
     }
     for (const number of orphans) {
       this.#lastNumber = Math.max(this.#lastNumber, number);
-      this.#sweeps.push(number);
+      this.#sweeps.push({ number, commit: NO_COMMIT });
     }
   }
 
@@ -307,6 +316,22 @@ function isSessionRecord(value: unknown): value is SessionRecord {
     record.version === 1 &&
     typeof record.number === "number" &&
     record.number > 0 &&
-    Array.isArray(record.subscriptions)
+    Number.isSafeInteger(record.number) &&
+    isTime(record.expiryMs) &&
+    isTime(record.detachedAt) &&
+    Array.isArray(record.subscriptions) &&
+    record.subscriptions.every(isSubscription)
+  );
+}
+
+const isTime = (value: unknown): boolean => value === null || typeof value === "number";
+
+function isSubscription(value: unknown): value is SessionSubscription {
+  if (typeof value !== "object" || value === null) return false;
+  const { topicFilter, qos, subscriptionId } = value as Partial<SessionSubscription>;
+  return (
+    typeof topicFilter === "string" &&
+    (qos === 0 || qos === 1 || qos === 2) &&
+    (subscriptionId === undefined || typeof subscriptionId === "number")
   );
 }

@@ -1,11 +1,13 @@
 /** SUBSCRIBE and UNSUBSCRIBE: the tree, the session's own table, its record on disk, and retained messages. */
 import type { Clock } from "../lib/clock.ts";
 import type { BrokerLimits } from "./limits.ts";
+import type { Message } from "./message.ts";
 import type { RetainedMessages } from "./retained-messages.ts";
 import { RetainedReplay } from "./retained-replay.ts";
 import type { Session, SessionSubscription } from "./session.ts";
 import { type CommitNumber, NO_COMMIT, type Store } from "./store.ts";
 import type { SubscriptionOptions, SubscriptionTree } from "./subscription-tree.ts";
+import type { Topic } from "./topic.ts";
 
 /** One SUBSCRIBE: filters that were found valid. `results` gets true for each that was granted, in order. */
 export interface SubscribeRequest {
@@ -70,7 +72,7 @@ export class Subscriptions {
 
   /** Sends the session the retained messages that a subscription matches, at its pace. */
   replay(session: Session, subscription: SessionSubscription): void {
-    const { topicFilter, qos, subscriptionId } = subscription;
+    const { topicFilter, qos, noLocal, subscriptionId } = subscription;
     const topics = this.#retained.match(topicFilter, this.#clock.now());
     if (topics.length === 0) {
       subscription.isReplaying = false;
@@ -81,7 +83,13 @@ export class Subscriptions {
       subscription.isReplaying = false;
       session.persist();
     };
-    const lookUp = this.#retained.get.bind(this.#retained);
+    const lookUp = (topic: Topic): Message | undefined => {
+      // [MQTT-3.10.4-2]
+      if (!session.subscriptions.has(topicFilter)) return undefined;
+      const message = this.#retained.get(topic);
+      // [MQTT-3.8.3-3]
+      return noLocal && message?.publisherId === session.clientId ? undefined : message;
+    };
     session.outbound.replay(new RetainedReplay(topics, qos, ids, lookUp, onDone));
   }
 

@@ -60,12 +60,13 @@ export class Wills {
     const kept = this.#kept.get(clientId);
     if (kept === undefined) return;
     const delayMs = Math.min(kept.will.delayMs, sessionExpiryMs);
-    if (delayMs <= 0) {
-      this.publishNow(clientId, now);
-      return;
-    }
-    const onDue = (at: Instant): void => this.publishNow(clientId, at);
-    kept.deadline = this.#deadlines.add(after(now, delayMs), { onDue });
+    if (delayMs <= 0) this.publishNow(clientId, now);
+    else this.#schedule(clientId, kept, after(now, delayMs));
+  }
+
+  #schedule(clientId: string, kept: Kept, dueAt: Instant): void {
+    const onDue = (now: Instant): void => this.publishNow(clientId, now);
+    kept.deadline = this.#deadlines.add(dueAt, { onDue });
   }
 
   /** Publishes the will if there is one; it goes from disk in the same commit. */
@@ -90,10 +91,11 @@ export class Wills {
         this.#store.remove("meta", key);
         continue;
       }
-      this.#kept.set(clientId, { will, deadline: undefined });
-      // Not before the listeners are open: a session that resumes at once keeps its will from being sent.
+      const kept: Kept = { will, deadline: undefined };
+      this.#kept.set(clientId, kept);
+      // By the timer at the earliest, so that recovery itself publishes nothing.
       const delayMs = Math.max(1, Math.min(will.delayMs, sessionExpiryMs(clientId)));
-      this.arm(clientId, now, delayMs);
+      this.#schedule(clientId, kept, after(now, delayMs));
     }
     return damaged;
   }

@@ -78,10 +78,18 @@ class LmdbBacking implements Backing {
         else void database.put(key, value);
       }
     };
-    this.#env.batch(write).then(
-      () => onDone(undefined),
-      (error: unknown) => onDone(commitFailure(error)),
-    );
+    this.#env
+      .batch(write)
+      .then(
+        () => onDone(undefined),
+        (error: unknown) => onDone(commitFailure(error)),
+      )
+      .catch((error: unknown) => {
+        // A mistake of ours in a listener: end the process, whoever guards against rejections.
+        queueMicrotask(() => {
+          throw error;
+        });
+      });
   }
 
   get(table: BackingTable, key: Uint8Array): Uint8Array | undefined {

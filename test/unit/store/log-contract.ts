@@ -11,6 +11,7 @@ import {
   payloads,
   readAll,
   seq,
+  textOf,
 } from "./store-fixtures.ts";
 
 export const LOG_CONTRACT: Contract = {
@@ -203,6 +204,39 @@ export const COMMIT_CONTRACT: Contract = {
     await done;
     assert.deepEqual(payloads(store, log), ["0", "1", "2", "3"]);
     assert.deepEqual(listener.flushed, [1, 2, 3, 4]);
+    await store.close();
+  },
+
+  "what is flushed is seen in onFlushed already, whatever was read before": async (place) => {
+    const store = place.open();
+    const listener = new Listener();
+    store.listen(listener);
+    const log = store.openLog("s");
+    const key = bytesOf("k");
+    let appended = 0;
+    const seen: string[] = [];
+    const look = (): string =>
+      `${store.read(log, seq(1), 1_000, MANY).next - 1} ${textOf(store.get("meta", key) ?? key)}`;
+    const stage = (): void => {
+      store.append(log, messageOf("t", `${++appended}`));
+      store.put("meta", key, bytesOf(`${appended}`));
+    };
+    const done = new Promise<void>((resolve) => {
+      listener.whenSealing = () => look();
+      listener.whenFlushed = () => {
+        seen.push(look());
+        if (appended === 20) resolve();
+        else stage();
+      };
+    });
+    stage();
+    const reading = setInterval(look, 0);
+    await done;
+    clearInterval(reading);
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 20 }, (_, i) => `${i + 1} ${i + 1}`),
+    );
     await store.close();
   },
 

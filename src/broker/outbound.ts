@@ -19,6 +19,12 @@ import type { Subscriber } from "./subscriber.ts";
 /** What is kept about a QoS 2 delivery under way; `done` until its references record goes. */
 export const SENT = { published: 1, released: 2, done: 3 } as const;
 
+/**
+ * Beyond all ordinals: with a packet identifier added, under which QoS 2 deliveries of retained messages are kept on
+ * disk. No log holds them, but their packet identifiers must not be taken for others after a crash.
+ */
+const REPLAY_ORDINALS = 2 ** 52;
+
 export interface OutboundLimits {
   /** Our own limit of unacknowledged messages per session, 1..65535. */
   readonly inflightMax: number;
@@ -95,9 +101,20 @@ export class Outbound {
   ): void {
     this.#log?.recover(references, firstOrdinal);
     for (const [ordinal, delivery] of sent) {
+      if (ordinal >= REPLAY_ORDINALS) {
+        this.#recoverReplayed(ordinal, delivery.packetId);
+        continue;
+      }
       this.#recovered.set(ordinal, delivery);
       if (delivery.state !== SENT.done) this.#inflight.reserve(delivery.packetId);
     }
+  }
+
+  /** The message is sent anew by its replay; here the client is made to forget the packet identifier. */
+  #recoverReplayed(ordinal: Ordinal, packetId: number): void {
+    const owed = owedOf(2, true, undefined);
+    owed.ordinal = ordinal;
+    this.#inflight.add(packetId, owed, "released", undefined).wasSent = true;
   }
 
   attach(subscriber: Subscriber): void {
@@ -211,7 +228,7 @@ export class Outbound {
     if (entry.state === "published") {
       entry.state = "released";
       entry.commit = NO_COMMIT;
-      if (entry.owed.chunk !== undefined) {
+      if (entry.owed.chunk !== undefined || entry.owed.ordinal >= REPLAY_ORDINALS) {
         entry.commit = this.#store.openCommit;
         this.#putSent(entry.owed.ordinal, SENT.released, packetId);
       }
@@ -332,12 +349,17 @@ export class Outbound {
     const packetId = this.#inflight.allocate();
     if (packetId === 0) return false;
     log.take();
-    const entry = this.#inflight.add(packetId, owed, "staged", undefined);
+    this.#sendAfterFlush(packetId, owed, undefined);
+    return true;
+  }
+
+  /** QoS 2 in a session that lasts: the packet identifier is on disk before PUBLISH. */
+  #sendAfterFlush(packetId: number, owed: Owed, keep: Message | undefined): void {
+    const entry = this.#inflight.add(packetId, owed, "staged", keep);
     this.#putSent(owed.ordinal, SENT.published, packetId);
     entry.commit = this.#store.openCommit;
     this.#staged.push(entry);
     this.#events.onWaiting(this);
-    return true;
   }
 
   /** A QoS 2 delivery that was under way when the last run ended goes on where it was. */
@@ -386,7 +408,13 @@ export class Outbound {
     }
     replay.onSent();
     const owed = owedOf(qos, true, replay.subscriptionIds, undefined, () => replay.onSettled());
-    this.#send(subscriber, owed, message, this.#log === undefined ? undefined : message);
+    if (this.#log === undefined || qos === 1) {
+      this.#send(subscriber, owed, message, this.#log === undefined ? undefined : message);
+      return;
+    }
+    const packetId = this.#inflight.allocate();
+    owed.ordinal = (REPLAY_ORDINALS + packetId) as Ordinal;
+    this.#sendAfterFlush(packetId, owed, message);
   }
 
   /** Enters the message into the window and sends it. */
@@ -446,8 +474,12 @@ export class Outbound {
   #settle(entry: InflightEntry): void {
     this.#inflight.remove(entry.packetId);
     if (entry.isOutstanding) this.#outstanding--;
-    this.#log?.settle(entry.owed);
-    entry.owed.onSettled?.();
+    const { owed } = entry;
+    this.#log?.settle(owed);
+    if (owed.ordinal >= REPLAY_ORDINALS) {
+      this.#store.remove("meta", sentKey(this.#sessionNumber, owed.ordinal));
+    }
+    owed.onSettled?.();
   }
 
   #putSent(ordinal: Ordinal, state: number, packetId: number): void {

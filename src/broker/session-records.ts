@@ -4,6 +4,7 @@
  *     10 clientId                        session: JSON, see SessionRecord
  *     20 session:u32 ordinal:u64         references to messages owed, one record per session and commit
  *     28 session:u32 ordinal:u64         QoS 2 delivery under way: state:u8 packetId:u16
+ *                                        (of a retained message: 2^52 + packetId instead of an ordinal)
  *     30 session:u32 packetId:u16        QoS 2 message received, not yet released: one byte
  *     40 clientId                        will: delayMs:f64 messageExpiryMs:f64 (-1: none) message
  *     60 name                            what the broker knows about itself

@@ -2,19 +2,22 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { QoS } from "../../src/broker/message.ts";
-import { ProtocolVersion } from "../../src/mqtt/packet.ts";
+import { PacketType, ProtocolVersion } from "../../src/mqtt/packet.ts";
 import { type Delivery, ModelClient } from "../support/model-client.ts";
 import { VirtualNode } from "../support/virtual-node.ts";
 
 /** References, QoS 2 deliveries and QoS 2 receptions (see src/broker/session-records.ts). */
 const PER_MESSAGE_PREFIXES = [0x20, 0x28, 0x30];
 const SENDING_MAX = 12;
+/** Retained messages, QoS 2: they come with each subscription and take packet identifiers like all others. */
+const RETAINED = ["r0", "r1", "r2", "r3"];
 
 /** One thing that happens. `who` and `count` mean what the kind makes of them. */
 interface Step {
   readonly kind:
     | "publish"
     | "repeat"
+    | "resubscribe"
     | "out"
     | "in"
     | "flush"
@@ -57,15 +60,23 @@ class World {
     this.publishers = [client("p0", v311, 65_535, false), client("p1", v5, 65_535, false)];
     const everything = { topicFilter: "t/#", qos: 2 } as const;
     const first = { topicFilter: "t/+", qos: 1 } as const;
+    const retained = { topicFilter: "r/+", qos: 2 } as const;
     this.durable = [
-      client("s0", v5, 3, false, everything, first),
+      client("s0", v5, 3, false, everything, first, retained),
       client("s1", v311, 65_535, false, first),
     ];
-    this.clean = client("s2", v5, 2, true, everything);
+    this.clean = client("s2", v5, 2, true, everything, retained);
     this.clients = [...this.publishers, ...this.durable, this.clean];
   }
 
   start(): void {
+    const keeper = this.node.connect("keeper");
+    for (const name of RETAINED) {
+      keeper.publish(`r/${name}`, name, { qos: 2, packetId: 1, retain: true });
+      keeper.ack(PacketType.pubrel, 1);
+    }
+    keeper.disconnect();
+    this.node.flushAll();
     for (const client of this.clients) client.connect();
     this.settle();
   }
@@ -80,6 +91,9 @@ class World {
         break;
       case "repeat":
         this.publishers[0]?.repeat(count);
+        break;
+      case "resubscribe":
+        client.resubscribe();
         break;
       case "out":
         client.out(count);
@@ -142,7 +156,10 @@ function checkDelivered(world: World, subscriber: ModelClient, grantedQos: QoS):
   for (const { payload } of subscriber.deliveries) {
     counts.set(payload, (counts.get(payload) ?? 0) + 1);
   }
-  const { clientId } = subscriber.options;
+  const { clientId, filters } = subscriber.options;
+  if (filters.some(({ topicFilter }) => topicFilter === "r/+")) {
+    for (const name of RETAINED) assert.ok(counts.has(name), `${clientId}: ${name} did not come`);
+  }
   for (const { payload, qos } of world.published) {
     const count = counts.get(payload) ?? 0;
     assert.ok(count > 0, `${clientId}: message ${payload} (QoS ${qos}) is lost`);
@@ -161,7 +178,7 @@ function checkOrder(
   const seen = new Set<string>();
   const last = new Map<string, number>();
   for (const { payload, topic, qos } of deliveries) {
-    if (seen.has(payload)) continue;
+    if (seen.has(payload) || RETAINED.includes(payload)) continue;
     seen.add(payload);
     const publisher = world.published[Number(payload)]?.publisher.options.clientId;
     const key = `${publisher} ${topic} ${qos}`;
@@ -180,7 +197,8 @@ function checkClean(world: World, subscriber: ModelClient): void {
   const connections = new Set(subscriber.deliveries.map((each) => each.connectionNumber));
   for (const number of connections) {
     const once = subscriber.deliveries.filter(
-      (each) => each.connectionNumber === number && each.qos === 2,
+      ({ connectionNumber, qos, payload }) =>
+        connectionNumber === number && qos === 2 && !RETAINED.includes(payload),
     );
     checkOrder(world, subscriber, once);
     assert.equal(new Set(once.map(({ payload }) => payload)).size, once.length, "QoS 2 repeated");
@@ -202,6 +220,7 @@ function checkAtRest(world: World): void {
 const kinds: readonly (readonly [Step["kind"], number])[] = [
   ["publish", 30],
   ["repeat", 4],
+  ["resubscribe", 3],
   ["out", 30],
   ["in", 30],
   ["flush", 15],

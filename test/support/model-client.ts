@@ -136,6 +136,11 @@ export class ModelClient {
     this.#toBroker.push(publishPacket(topic, payload, { qos, packetId }));
   }
 
+  /** Subscribes to the same again, which brings the retained messages again. */
+  resubscribe(): void {
+    if (this.#isConnected && this.options.filters.length > 0) this.#subscribe();
+  }
+
   /** Sends a message again although the connection lasts, as 3.1.1 allows. */
   repeat(index: number): void {
     if (!this.#isConnected) return;

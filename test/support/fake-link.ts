@@ -4,6 +4,7 @@ import type { Link } from "../../src/mqtt/link.ts";
 /** A network connection in memory. What the broker wrote is taken by `take`; a test says whether there is room. */
 export class FakeLink implements Link {
   readonly output = new ByteWriter();
+  readonly peer = { address: "127.0.0.1", certificateSubject: undefined };
   hasRoom = true;
   isPaused = false;
   isClosed = false;

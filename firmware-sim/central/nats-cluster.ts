@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { Guardian } from "../guardian.ts";
 
 /** Folders beside PATH where packages put servers. */
 const SERVER_FOLDERS = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"];
@@ -32,16 +33,21 @@ interface Node {
   process: ChildProcess | undefined;
 }
 
-/** A JetStream cluster of one or three real servers on free ports of loopback, with its data in a temporary folder. */
+/**
+ * A JetStream cluster of one or three real servers on free ports of loopback, with its data in a temporary folder. The servers do not
+ * tell clients of each other: who connects through a proxy stays behind it. They do not outlive this process, however it ends.
+ */
 export class NatsCluster {
   readonly #program: string;
   readonly #folder: string;
   readonly #nodes: readonly Node[];
+  readonly #guardian: Guardian;
 
   private constructor(program: string, folder: string, nodes: readonly Node[]) {
     this.#program = program;
     this.#folder = folder;
     this.#nodes = nodes;
+    this.#guardian = new Guardian(folder);
   }
 
   /** Starts the servers and waits until JetStream answers. Throws when nats-server is not installed. */
@@ -158,6 +164,7 @@ export class NatsCluster {
         clearTimeout(timeout);
       }),
     );
+    await this.#guardian.close();
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 3 });
   }
 
@@ -178,7 +185,7 @@ export class NatsCluster {
     if (this.#nodes.length > 1) {
       const routes = this.#nodes.map(({ routePort }) => `"nats://127.0.0.1:${routePort}"`);
       lines.push(
-        `cluster { name: centre, listen: 127.0.0.1:${node.routePort}, routes: [${routes.join(", ")}] }`,
+        `cluster { name: centre, listen: 127.0.0.1:${node.routePort}, no_advertise: true, routes: [${routes.join(", ")}] }`,
       );
     }
     await writeFile(node.configFile, `${lines.join("\n")}\n`);
@@ -187,6 +194,7 @@ export class NatsCluster {
   #spawn(node: Node): void {
     const child = spawn(this.#program, ["-c", node.configFile], { stdio: "ignore" });
     node.process = child;
+    this.#guardian.watch(child);
     const gone = (): void => {
       if (node.process === child) node.process = undefined;
     };

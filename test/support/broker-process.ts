@@ -119,10 +119,10 @@ export class BrokerProcess {
     return this;
   }
 
-  /** Resident memory in bytes. Linux alone. */
-  get residentBytes(): number {
+  /** Resident memory in bytes without what is mapped from files. Linux alone. */
+  get anonymousBytes(): number {
     const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1_024;
+    return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1]) * 1_024;
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -35,11 +35,49 @@ export function endpointOf(
   };
 }
 
-/** Host and port of a listener's URL that passed the schema. */
-export function listenerAddress(url: string): Address {
-  const endpoint = endpointOf(url, ["mqtt"], MQTT_PORT);
-  if ("reason" in endpoint) throw new RangeError(endpoint.reason);
-  return endpoint;
+/** Where MQTT clients connect, as a listener's URL says it. */
+export type ListenerEndpoint =
+  | ({ readonly kind: "tcp"; readonly isSecure: boolean } & Address)
+  | ({ readonly kind: "websocket"; readonly isSecure: boolean; readonly path: string } & Address)
+  | { readonly kind: "unix"; readonly path: string };
+
+const LISTENER_PORTS = { mqtt: MQTT_PORT, mqtts: 8883, ws: 80, wss: 443 } as const;
+type ListenerScheme = keyof typeof LISTENER_PORTS;
+
+const isListenerScheme = (scheme: string): scheme is ListenerScheme => scheme in LISTENER_PORTS;
+
+/** Path of a WebSocket listener whose URL has none. */
+const WEBSOCKET_PATH = "/mqtt";
+const LISTENER_EXPECTED =
+  "expected mqtt://host:port, mqtts://host:port, ws://host:port/path, wss://host:port/path or unix:///path";
+
+/** The parts of a listener's URL, or why it is none. */
+export function listenerEndpoint(url: string): ListenerEndpoint | { readonly reason: string } {
+  if (!URL.canParse(url)) return { reason: LISTENER_EXPECTED };
+  const parsed = new URL(url);
+  const scheme = parsed.protocol.slice(0, -1);
+  if (scheme === "unix" || scheme === "mqtt+unix") return unixEndpoint(parsed);
+  if (!isListenerScheme(scheme)) {
+    return { reason: `${scheme}:// is not supported here; ${LISTENER_EXPECTED}` };
+  }
+  const isWebSocket = scheme === "ws" || scheme === "wss";
+  const path = parsed.pathname === "/" ? WEBSOCKET_PATH : parsed.pathname;
+  if (isWebSocket) parsed.pathname = "";
+  const endpoint = endpointOf(parsed.href, [scheme], LISTENER_PORTS[scheme]);
+  if ("reason" in endpoint) return endpoint;
+  if (isWebSocket) return { kind: "websocket", isSecure: scheme === "wss", path, ...endpoint };
+  return { kind: "tcp", isSecure: scheme === "mqtts", ...endpoint };
+}
+
+function unixEndpoint({ host, pathname, search, hash }: URL): ReturnType<typeof listenerEndpoint> {
+  if (host !== "" || search !== "" || hash !== "" || !/^\/.*[^/]$/.test(pathname)) {
+    return { reason: "expected unix:/// and the absolute path of a socket" };
+  }
+  try {
+    return { kind: "unix", path: decodeURIComponent(pathname) };
+  } catch {
+    return { reason: "the path has a % that stands for nothing" };
+  }
 }
 
 /** `host:port` or `[host]:port`; undefined when it is neither. */

@@ -1,6 +1,6 @@
 /** Rules between settings. They read what was given as it was given, so that a mistake elsewhere hides none of theirs. */
 import { z } from "zod";
-import { endpointOf, isLoopback } from "./config-address.ts";
+import { isLoopback, type ListenerEndpoint, listenerEndpoint } from "./config-address.ts";
 import type { SettingPath } from "./config-environment.ts";
 import { mqttSchema, storeSchema } from "./config-schema.ts";
 import { durationOf } from "./config-units.ts";
@@ -19,11 +19,27 @@ const duration = (preset: number) =>
     .catch(preset);
 const list = <Item extends z.ZodType>(item: Item) => z.array(item).catch([]);
 
+const tlsOutline = z
+  .object({ ca: z.unknown().optional(), requestClientCert: z.boolean().catch(false) })
+  .optional()
+  .catch(undefined);
+type TlsOutline = z.output<typeof tlsOutline>;
+
 /** What the rules need, and nothing that could fail. */
 const outlineSchema = z
   .object({
     allowAnonymous: z.boolean().catch(false),
-    listeners: list(z.object({ url: text }).catch({ url: undefined })),
+    tls: tlsOutline,
+    listeners: list(
+      z
+        .object({
+          url: text,
+          tls: tlsOutline,
+          origins: z.unknown().optional(),
+          mode: z.unknown().optional(),
+        })
+        .catch({ url: undefined, tls: undefined }),
+    ),
     streams: list(
       z.object({ name: text, filters: list(text) }).catch({ name: undefined, filters: [] }),
     ),
@@ -41,7 +57,7 @@ const outlineSchema = z
         .catch(undefined),
     ),
   })
-  .catch({ allowAnonymous: false, listeners: [], streams: [], uplinks: [] });
+  .catch({ allowAnonymous: false, tls: undefined, listeners: [], streams: [], uplinks: [] });
 
 type Outline = z.output<typeof outlineSchema>;
 
@@ -59,21 +75,62 @@ function repeated(
   return broken;
 }
 
-function listenerRules({ listeners, allowAnonymous }: Outline): BrokenRule[] {
+type ListenerOutline = Outline["listeners"][number];
+
+function listenerRules(outline: Outline): BrokenRule[] {
   const broken: BrokenRule[] = [];
-  const addresses = listeners.map(({ url }, index) => {
-    const endpoint = url === undefined ? undefined : endpointOf(url, ["mqtt"], 1883);
+  const addresses = outline.listeners.map((listener, index) => {
+    const endpoint = listener.url === undefined ? undefined : listenerEndpoint(listener.url);
     if (endpoint === undefined || "reason" in endpoint) return undefined;
-    if (!allowAnonymous && !isLoopback(endpoint.host)) {
+    const path = ["listeners", index] as const;
+    if (!outline.allowAnonymous && endpoint.kind !== "unix" && !isLoopback(endpoint.host)) {
       broken.push({
-        path: ["listeners", index, "url"],
+        path: [...path, "url"],
         reason:
           "beyond loopback without authentication: set allowAnonymous (--allow-anonymous) if that is meant",
       });
     }
+    broken.push(...kindRules(path, listener, endpoint, outline.tls !== undefined));
+    if (endpoint.kind === "unix") return endpoint.path;
     return endpoint.port === 0 ? undefined : `${endpoint.host}:${endpoint.port}`;
   });
   return [...broken, ...repeated(addresses, (index) => ["listeners", index, "url"])];
+}
+
+/** Settings that this kind of listener needs or cannot have. */
+function kindRules(
+  path: SettingPath,
+  { tls, origins, mode }: ListenerOutline,
+  endpoint: ListenerEndpoint,
+  hasCommonTls: boolean,
+): BrokenRule[] {
+  const broken: BrokenRule[] = [];
+  const isSecure = endpoint.kind !== "unix" && endpoint.isSecure;
+  if (isSecure && tls === undefined && !hasCommonTls) {
+    const reason = "needs a certificate: give tls.cert and tls.key (--tls-cert, --tls-key)";
+    broken.push({ path: [...path, "url"], reason });
+  }
+  if (!isSecure && tls !== undefined) {
+    broken.push({ path: [...path, "tls"], reason: "only for mqtts:// and wss://" });
+  }
+  if (origins !== undefined && endpoint.kind !== "websocket") {
+    broken.push({ path: [...path, "origins"], reason: "only for ws:// and wss://" });
+  }
+  if (mode !== undefined && endpoint.kind !== "unix") {
+    broken.push({ path: [...path, "mode"], reason: "only for unix://" });
+  }
+  return broken;
+}
+
+/** Whoever asks for certificates must know by whom they are to be signed. */
+function tlsRules({ listeners, tls }: Outline): BrokenRule[] {
+  const places: { readonly path: SettingPath; readonly tls: TlsOutline }[] = [
+    { path: ["tls"], tls },
+    ...listeners.map((one, at) => ({ path: ["listeners", at, "tls"] as const, tls: one.tls })),
+  ];
+  return places
+    .filter((place) => place.tls?.requestClientCert === true && place.tls.ca === undefined)
+    .map(({ path }) => ({ path: [...path, "ca"], reason: "missing: requestClientCert needs it" }));
 }
 
 function streamRules({ streams }: Outline): BrokenRule[] {
@@ -139,6 +196,7 @@ export function brokenRules(input: Readonly<Record<string, unknown>>): BrokenRul
   const outline = outlineSchema.parse(input);
   return [
     ...listenerRules(outline),
+    ...tlsRules(outline),
     ...streamRules(outline),
     ...uplinkRules(outline),
     ...sizeRules(input),

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { isTopicFilter, isTopicName } from "./broker/topic.ts";
-import { endpointOf, hostAndPort } from "./config-address.ts";
+import { endpointOf, hostAndPort, listenerEndpoint } from "./config-address.ts";
 import { bytesOf, durationOf, durationText, sizeText } from "./config-units.ts";
 
 const KiB = 1024;
@@ -90,8 +90,49 @@ function url(schemes: readonly string[], defaultPort: number, description: strin
 const secret = (description: string) =>
   z.string().min(1).optional().meta({ description, writeOnly: true });
 
+const filePath = (description: string) => z.string().min(1).meta({ description });
+
+const tlsSchema = z.strictObject({
+  cert: filePath("PEM file with the certificate, and behind it those between it and the root."),
+  key: filePath("PEM file with its private key, without passphrase."),
+  ca: filePath(
+    "PEM file with the certification authorities for certificates of clients.",
+  ).optional(),
+  requestClientCert: z
+    .boolean()
+    .default(false)
+    .meta({ description: "Clients need a certificate signed by `ca`." }),
+  minVersion: z
+    .enum(["TLSv1.2", "TLSv1.3"])
+    .default("TLSv1.2")
+    .meta({ description: "Oldest version of TLS that is taken." }),
+});
+
 const listener = z.strictObject({
-  url: url(["mqtt"], 1883, "Where to listen, `mqtt://host:port`; port 0 takes a free one."),
+  url: z
+    .string()
+    .superRefine((input, context) => {
+      const endpoint = listenerEndpoint(input);
+      if ("reason" in endpoint) context.addIssue({ code: "custom", message: endpoint.reason });
+    })
+    .meta({
+      description:
+        "Where to listen: `mqtt://host:port`, `mqtts://host:port`, `ws://host:port/path`, `wss://host:port/path` (no path means `/mqtt`) or `unix:///path` (`mqtt+unix:///path` is the same). Port 0 takes a free one; without port it is 1883, 8883, 80, 443.",
+    }),
+  tls: tlsSchema
+    .optional()
+    .meta({
+      description: "Certificate of this `mqtts` or `wss` listener instead of the common one.",
+    }),
+  origins: z.array(z.string().min(1)).max(64).optional().meta({
+    description:
+      'Of `ws` and `wss`: origins of web pages that may connect, such as `https://app.example`; `"*"` for all. By default pages of the same host and port (on loopback only under the names of loopback), and programs that are no browsers.',
+  }),
+  mode: z
+    .string({ error: 'expected permissions in quotes, such as "0600"' })
+    .regex(/^0?[0-7]{3}$/, { error: 'expected permissions such as "0600"' })
+    .optional()
+    .meta({ description: 'Of `unix`: permissions of the socket; by default `"0600"`.' }),
 });
 
 const stream = z.strictObject({
@@ -256,10 +297,20 @@ export const storeSchema = z.strictObject({
 
 export const mqttSchema = z.strictObject({
   connectionsMax: count(10_000, { min: 1, max: 1_000_000 }, "Most network connections at a time."),
+  connectionsPerAddressMax: count(
+    2_500,
+    { min: 1, max: 1_000_000 },
+    "Most of them from one IPv4 address or one IPv6 network of 64 bits; unix sockets are not counted.",
+  ),
+  unauthenticatedConnectionsMax: count(
+    1_000,
+    { min: 1, max: 1_000_000 },
+    "Most network connections whose CONNECT has not been accepted; when there is one more, the oldest of them is closed.",
+  ),
   connectTimeoutMs: milliseconds(
     "10s",
     { min: 100, max: 10 * 60 * SECOND },
-    "How long a client may take to send a whole CONNECT.",
+    "How long a client may take to send a whole CONNECT, and before that for its TLS and WebSocket handshakes.",
   ),
   maxPacketBytes: size(
     "1MiB",
@@ -310,6 +361,11 @@ export const mqttSchema = z.strictObject({
     { min: 4 * KiB, max: GiB },
     "Most bytes that wait for one slow reader: beyond it QoS 0 is dropped and QoS 1 and 2 wait in the session.",
   ),
+  writeTimeoutMs: milliseconds(
+    "30s",
+    { min: 100, max: HOUR },
+    "With more than `outputBytesMax` waiting and not a byte taken for this long, a client is closed: it does not read.",
+  ),
   holdMaxMs: milliseconds(
     "30s",
     { min: 100, max: HOUR },
@@ -346,6 +402,10 @@ export const configSchema = z.strictObject({
     .max(16)
     .prefault([{ url: "mqtt://127.0.0.1:1883" }])
     .meta({ description: "Where MQTT clients connect." }),
+  tls: tlsSchema.optional().meta({
+    description:
+      "Certificate of all `mqtts` and `wss` listeners without one of their own. Files are read again when they change and on SIGHUP.",
+  }),
   allowAnonymous: z.boolean().default(false).meta({
     description:
       "Lets listeners beyond loopback take clients without authentication. Without it they are refused.",
@@ -371,6 +431,8 @@ export const configSchema = z.strictObject({
 
 /** The whole configuration, complete and checked. */
 export type Config = z.output<typeof configSchema>;
+/** A certificate of ours, and what is asked of clients. */
+export type TlsConfig = NonNullable<Config["tls"]>;
 /** One uplink, by `driver`; `urls` has at least one. */
 export type UplinkConfig = Config["uplinks"][number];
 

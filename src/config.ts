@@ -11,8 +11,8 @@ import { brokenRules } from "./config-rules.ts";
 import { type Config, configJsonSchema, configSchema } from "./config-schema.ts";
 import { durationText, sizeText } from "./config-units.ts";
 
-export { listenerAddress } from "./config-address.ts";
-export type { Config, UplinkConfig } from "./config-schema.ts";
+export { listenerEndpoint } from "./config-address.ts";
+export type { Config, TlsConfig, UplinkConfig } from "./config-schema.ts";
 
 /** What the command line sets; undefined: not given. */
 export interface ConfigFlags {
@@ -21,6 +21,9 @@ export interface ConfigFlags {
   readonly data?: string | undefined;
   readonly http?: string | undefined;
   readonly allowAnonymous?: boolean | undefined;
+  readonly tlsCert?: string | undefined;
+  readonly tlsKey?: string | undefined;
+  readonly tlsCa?: string | undefined;
 }
 
 /** Where settings come from. */
@@ -168,6 +171,10 @@ function readFlags(gathered: Gathered, flags: ConfigFlags): void {
   if (data !== undefined) gathered.set(["data"], data, "--data");
   if (http !== undefined) gathered.set(["http"], http, "--http");
   if (allowAnonymous === true) gathered.set(["allowAnonymous"], true, "--allow-anonymous");
+  const { tlsCert, tlsKey, tlsCa } = flags;
+  if (tlsCert !== undefined) gathered.set(["tls", "cert"], tlsCert, "--tls-cert");
+  if (tlsKey !== undefined) gathered.set(["tls", "key"], tlsKey, "--tls-key");
+  if (tlsCa !== undefined) gathered.set(["tls", "ca"], tlsCa, "--tls-ca");
 }
 
 function refuseIssue(gathered: Gathered, issue: z.core.$ZodIssue): void {

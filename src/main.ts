@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { adminRoutes } from "./admin-routes.ts";
 import { ADMIN_SOCKET } from "./cli/admin-client.ts";
 import { ExitCode } from "./cli/exit-code.ts";
-import { type Config, httpAddress, listenerAddress } from "./config.ts";
+import { type Config, httpAddress } from "./config.ts";
 import { EdgeNode } from "./edge-node.ts";
 import { OperatingError } from "./lib/operating-error.ts";
+import { Listeners } from "./listeners.ts";
 import { AdminServer } from "./net/admin-server.ts";
 import { type HttpServer, startHttpServer } from "./net/http-server.ts";
-import { TcpListener } from "./net/tcp-listener.ts";
 import { type DataFolder, openDataFolder } from "./store/data-folder.ts";
 import { createLog, type Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
@@ -54,6 +54,7 @@ export async function serve(
     process.once("SIGINT", () => resolve("SIGINT"));
   });
   const server = new Server(config, explicit.httpGiven, log, onBug);
+  process.on("SIGHUP", () => server.reload());
   try {
     await server.open();
   } catch (error) {
@@ -83,7 +84,7 @@ class Server {
   readonly #httpGiven: boolean;
   readonly #log: Log;
   readonly #onBug: (error: unknown) => void;
-  readonly #listeners: TcpListener[] = [];
+  #listeners: Listeners | undefined;
   #folder: DataFolder | undefined;
   #node: EdgeNode | undefined;
   #http: HttpServer | undefined;
@@ -103,16 +104,18 @@ class Server {
     const node = this.#createNode(folder);
     this.#node = node;
     await node.open();
-    await this.#listen(node);
-    await this.#serveHttp(node);
+    const listeners = this.#createListeners(node);
+    this.#listeners = listeners;
+    await listeners.open();
+    await this.#serveHttp(node, listeners);
     await this.#openAdmin(node, folder);
     this.#announce(folder);
   }
 
   async close(): Promise<void> {
-    for (const listener of this.#listeners) listener.stopAccepting();
+    this.#listeners?.stopAccepting();
     await this.#node?.close();
-    for (const listener of this.#listeners) listener.close();
+    this.#listeners?.close();
     await this.#http?.close();
     await this.#admin?.close();
     if (this.#folder === undefined) return;
@@ -126,34 +129,32 @@ class Server {
       storePath: folder.storePath,
       log: this.#log,
       observeFlush: (seconds) => this.#observeFlush(seconds),
-      dropConnections: () => {
-        for (const listener of this.#listeners) listener.dropAll();
-      },
+      dropConnections: () => this.#listeners?.dropAll(),
     });
   }
 
   /** Replaced when the metrics are there. */
   #observeFlush: (seconds: number) => void = () => undefined;
 
-  async #listen(node: EdgeNode): Promise<void> {
-    const outputBytesMax = this.#config.mqtt.outputBytesMax;
-    for (const { url } of this.#config.listeners) {
-      const listener = await TcpListener.open({
-        ...listenerAddress(url),
-        turn: node.turn,
-        outputBytesMax,
-        accept: (link) => node.accept(link),
-        onClosed: (connection) => node.onConnectionClosed(connection),
-        onBug: this.#onBug,
-      });
-      this.#listeners.push(listener);
-    }
+  /** SIGHUP: reads again what may have changed on disk. */
+  reload(): void {
+    this.#log("info", "reloading");
+    this.#listeners?.reload();
   }
 
-  async #serveHttp(node: EdgeNode): Promise<void> {
+  #createListeners(node: EdgeNode): Listeners {
+    return new Listeners({
+      config: this.#config,
+      node,
+      log: this.#log,
+      onBug: this.#onBug,
+    });
+  }
+
+  async #serveHttp(node: EdgeNode, listeners: Listeners): Promise<void> {
     const address = httpAddress(this.#config);
     if (address === undefined) return;
-    const metrics = createMetrics(node.metrics());
+    const metrics = createMetrics({ ...node.metrics(), network: () => listeners.metrics() });
     this.#observeFlush = metrics.observeFlush;
     this.#http = await startHttpServer({
       ...address,
@@ -180,7 +181,7 @@ class Server {
 
   /** Tells the world, and `rillmq status`, that clients may come. */
   #announce(folder: DataFolder): void {
-    const urls = this.#listeners.map((listener) => listener.url);
+    const urls = this.#listeners?.urls ?? [];
     const http = this.#http?.url;
     const run = { pid: process.pid, urls, ...(http === undefined ? {} : { http }) };
     const path = runFileOf(folder);

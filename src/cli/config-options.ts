@@ -18,6 +18,9 @@ export function addConfigOptions(command: Command): Command {
     )
     .option("--data <dir>", 'data folder (default "./data")')
     .option("--http <host:port>", 'health and metrics (default "127.0.0.1:9883"), or "off"')
+    .option("--tls-cert <file>", "certificate of mqtts:// and wss:// listeners, PEM")
+    .option("--tls-key <file>", "its private key, PEM")
+    .option("--tls-ca <file>", "certification authorities for certificates of clients, PEM")
     .option("--allow-anonymous", "allow listeners beyond loopback without authentication");
 }
 

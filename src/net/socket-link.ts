@@ -1,32 +1,59 @@
 import type { Socket } from "node:net";
 import { ByteWriter, recycle } from "../lib/byte-writer.ts";
-import type { Link } from "../mqtt/link.ts";
+import type { Link, Peer } from "../mqtt/link.ts";
 import type { Turn, TurnLink } from "./turn.ts";
+import { unsentBytes, type Wire } from "./wire.ts";
 
 /** How long a peer may take to read the last words before its socket is destroyed. */
 const LAST_WORDS_MS = 2_000;
 /** Gathered output of this size is written at once: a turn may bring more than the write budget. */
 const WRITE_BYTES = 65_536;
+/** From so many write budgets on the peer is not read either: what it sends would only be answered with more output. */
+const BUDGETS_MAX = 2;
+/** How often per write timeout it is looked whether the kernel took anything. */
+const LOOKS_PER_TIMEOUT = 4;
 
-/** The output of one socket: gathered during a turn, written once, counted until the kernel has it. */
+export interface SocketLinkOptions {
+  /** The network connection itself, under TLS and WebSocket. */
+  readonly socket: Socket;
+  readonly wire: Wire;
+  readonly peer: Peer;
+  readonly turn: Turn;
+  /** Write budget, in bytes. */
+  readonly outputBytesMax: number;
+  /** With output over budget and no byte taken by the kernel for so long the connection is destroyed. */
+  readonly writeTimeoutMs: number;
+  /** `hasRoom` has become true again. */
+  readonly onRoom: () => void;
+  /** It is destroyed because the peer does not read. */
+  readonly onStalled: () => void;
+}
+
+/** The output of one network connection: gathered during a turn, written once, counted until the kernel has it. */
 export class SocketLink implements Link, TurnLink {
   readonly output = new ByteWriter();
-  readonly #socket: Socket;
-  readonly #turn: Turn;
+  readonly peer: Peer;
+  readonly #options: SocketLinkOptions;
+  readonly #wire: Wire;
   readonly #outputBytesMax: number;
-  readonly #onRoom: () => void;
-  /** Bytes that the socket has and the kernel has not. */
+  /** Bytes that the wire has and the kernel has not. */
   #queuedBytes = 0;
   #isTouched = false;
   #isClosing = false;
   #wasFull = false;
+  /** The protocol wants no more input. */
+  #isPaused = false;
+  /** Too much output waits to read what asks for more. */
+  #isFlooded = false;
+  #watch: NodeJS.Timeout | undefined;
+  #unsentBytes = 0;
+  #looksWithoutProgress = 0;
 
-  /** `onRoom` is called when `hasRoom` has become true again. */
-  constructor(socket: Socket, turn: Turn, outputBytesMax: number, onRoom: () => void) {
-    this.#socket = socket;
-    this.#turn = turn;
-    this.#outputBytesMax = outputBytesMax;
-    this.#onRoom = onRoom;
+  constructor(options: SocketLinkOptions) {
+    this.#options = options;
+    this.peer = options.peer;
+    this.#wire = options.wire;
+    this.#outputBytesMax = options.outputBytesMax;
   }
 
   get hasRoom(): boolean {
@@ -40,12 +67,12 @@ export class SocketLink implements Link, TurnLink {
     if (this.output.end >= WRITE_BYTES) this.#write(this.output.end);
     if (this.#isTouched) return;
     this.#isTouched = true;
-    this.#turn.add(this);
+    this.#options.turn.add(this);
   }
 
   setPaused(isPaused: boolean): void {
-    if (isPaused) this.#socket.pause();
-    else this.#socket.resume();
+    this.#isPaused = isPaused;
+    this.#wire.setPaused(isPaused || this.#isFlooded);
   }
 
   close(): void {
@@ -62,31 +89,71 @@ export class SocketLink implements Link, TurnLink {
     else if (this.#wasFull && this.hasRoom) this.#tellRoom();
   }
 
+  /** Hot path: per socket and turn. */
   #write(end: number): void {
     const bytes = this.output.detach();
-    if (this.#socket.destroyed) {
+    const wire = this.#wire;
+    if (wire.isGone) {
       recycle(bytes);
       return;
     }
-    this.#socket.write(bytes.subarray(0, end), () => {
-      this.#queuedBytes = this.#socket.writableLength;
+    wire.write(bytes.subarray(0, end), () => {
       recycle(bytes);
-      if (this.#wasFull && this.hasRoom) this.#tellRoom();
+      this.#onWritten();
     });
-    this.#queuedBytes = this.#socket.writableLength;
+    this.#queuedBytes = wire.queuedBytes;
+    if (this.#queuedBytes >= this.#outputBytesMax) this.#onOverBudget();
+  }
+
+  #onWritten(): void {
+    this.#queuedBytes = this.#wire.queuedBytes;
+    const hasRoom = this.#queuedBytes + this.output.end < this.#outputBytesMax;
+    if (!hasRoom) return;
+    if (this.#isFlooded) {
+      this.#isFlooded = false;
+      if (!this.#isPaused && !this.#isClosing) this.#wire.setPaused(false);
+    }
+    if (this.#wasFull) this.#tellRoom();
   }
 
   #tellRoom(): void {
     this.#wasFull = false;
-    this.#onRoom();
-    this.#turn.schedule();
+    this.#options.onRoom();
+    this.#options.turn.schedule();
+  }
+
+  #onOverBudget(): void {
+    if (!this.#isFlooded && this.#queuedBytes >= this.#outputBytesMax * BUDGETS_MAX) {
+      this.#isFlooded = true;
+      this.#wire.setPaused(true);
+    }
+    if (this.#watch !== undefined) return;
+    this.#looksWithoutProgress = 0;
+    this.#unsentBytes = unsentBytes(this.#options.socket);
+    const everyMs = this.#options.writeTimeoutMs / LOOKS_PER_TIMEOUT;
+    this.#watch = setInterval(() => this.#look(), everyMs).unref();
+  }
+
+  /** Over budget: does the peer read? */
+  #look(): void {
+    const { socket, onStalled } = this.#options;
+    const isOver = this.#wire.isGone || this.#queuedBytes < this.#outputBytesMax;
+    const unsent = unsentBytes(socket);
+    if (!isOver && unsent === this.#unsentBytes) this.#looksWithoutProgress++;
+    else this.#looksWithoutProgress = 0;
+    this.#unsentBytes = unsent;
+    if (!isOver && this.#looksWithoutProgress < LOOKS_PER_TIMEOUT) return;
+    clearInterval(this.#watch);
+    this.#watch = undefined;
+    if (isOver) return;
+    onStalled();
+    socket.destroy();
   }
 
   #end(): void {
-    const socket = this.#socket;
-    if (socket.destroyed) return;
-    socket.resume();
-    socket.end();
+    if (this.#wire.isGone) return;
+    this.#wire.end();
+    const { socket } = this.#options;
     const timer = setTimeout(() => socket.destroy(), LAST_WORDS_MS);
     timer.unref();
     socket.once("close", () => clearTimeout(timer));

@@ -12,7 +12,7 @@ import {
   type ConfigSources,
   configText,
   httpAddress,
-  listenerAddress,
+  listenerEndpoint,
   loadConfig,
   loadConfigAndOrigin,
 } from "../../src/config.ts";
@@ -71,7 +71,13 @@ test("the documented example is taken", () => {
   const config = loadConfig({ file: file(EXAMPLE) });
   assert.equal(config.edgeId, "plant-7");
   assert.deepEqual(config.streams, [
-    { name: "telemetry", filters: ["sim/#"], maxBytes: 1024 ** 3, whenFull: "reject" },
+    {
+      name: "telemetry",
+      filters: ["sim/#"],
+      maxBytes: 1024 ** 3,
+      maxAgeMs: 0,
+      whenFull: "reject",
+    },
   ]);
   const [uplink] = config.uplinks;
   assert.equal(uplink?.driver, "nats");
@@ -190,7 +196,7 @@ streams:
 uplinks:
   - { name: u, driver: nats, lanes: [{ stream: zzz }], url: "mqtt://h" }
   - { name: u, driver: kafka }
-listeners: [{ url: "mqtt://0.0.0.0:1883" }, { url: "mqtts://127.0.0.1" }]
+listeners: [{ url: "mqtt://0.0.0.0:1883" }, { url: "mqttx://127.0.0.1" }]
 mqtt: { maxPacketBytes: 100MiB, receiveMaximum: 0 }
 store: { lingerMs: 51 }
 `);
@@ -213,7 +219,7 @@ store: { lingerMs: 51 }
     ["uplinks[1].driver", `${path} line 7`, /'nats' \| 'mqtt'/],
     ["uplinks[1].name", `${path} line 7`, /twice/],
     ["listeners[0].url", `${path} line 8`, /allow-anonymous/],
-    ["listeners[1].url", `${path} line 8`, /mqtts:\/\/ is not supported/],
+    ["listeners[1].url", `${path} line 8`, /mqttx:\/\/ is not supported/],
     ["mqtt.receiveMaximum", `${path} line 9`, /1 to 65535/],
     ["store.lingerMs", `${path} line 10`, /0 to 50ms/],
     ["log.level", "RILLMQ_LOG_LEVEL", /"debug"/],
@@ -234,24 +240,79 @@ test("a listener beyond loopback needs allowAnonymous", () => {
     assert.deepEqual(pathsOf({ flags: { listen: [url] } }), ["listeners[0].url"], url);
     loadConfig({ flags: { listen: [url], allowAnonymous: true } });
   }
-  for (const url of ["mqtt://127.9.9.9", "mqtt://localhost:0", "mqtt://[::1]:1883"]) {
+  const secure = { listen: ["wss://0.0.0.0"], tlsCert: "a", tlsKey: "b" };
+  assert.deepEqual(pathsOf({ flags: secure }), ["listeners[0].url"]);
+  const local = ["mqtt://127.9.9.9", "mqtt://localhost:0", "ws://[::1]:1883", "unix:///run/a.sock"];
+  for (const url of local) {
     loadConfig({ flags: { listen: [url] } });
   }
   // The name only starts like a loopback address.
   assert.equal(pathsOf({ flags: { listen: ["mqtt://127.0.0.1.example.com"] } }).length, 1);
 });
 
-test("a listener's URL has scheme, host and port and nothing else", () => {
-  assert.deepEqual(listenerAddress("mqtt://[::1]"), { host: "::1", port: 1883 });
-  assert.deepEqual(listenerAddress("mqtt://localhost:0/"), { host: "localhost", port: 0 });
+test("a listener's URL says how and where, and nothing else", () => {
+  const tcp = { kind: "tcp", isSecure: false } as const;
+  const webSocket = { kind: "websocket", isSecure: false, host: "127.0.0.1" } as const;
+  const good = [
+    ["mqtt://[::1]", { ...tcp, host: "::1", port: 1883 }],
+    ["mqtt://localhost:0/", { ...tcp, host: "localhost", port: 0 }],
+    ["mqtts://localhost", { ...tcp, isSecure: true, host: "localhost", port: 8883 }],
+    ["ws://127.0.0.1:9001", { ...webSocket, port: 9001, path: "/mqtt" }],
+    ["ws://127.0.0.1:80/", { ...webSocket, port: 80, path: "/mqtt" }],
+    ["wss://127.0.0.1/a/b", { ...webSocket, isSecure: true, port: 443, path: "/a/b" }],
+    ["unix:///run/rill%20mq.sock", { kind: "unix", path: "/run/rill mq.sock" }],
+    ["mqtt+unix:///run/mqtt.sock", { kind: "unix", path: "/run/mqtt.sock" }],
+  ] as const;
+  for (const [url, endpoint] of good) assert.deepEqual(listenerEndpoint(url), endpoint, url);
   const bad = [
     "1883",
     "mqtt://",
     "mqtt://127.0.0.1:99999",
     "mqtt://127.0.0.1/x",
-    "wss://127.0.0.1",
+    "ws://127.0.0.1/mqtt?x",
+    "unix://run/mqtt.sock",
+    "unix:///run/",
+    "unix:///run/%zz",
+    "http://127.0.0.1",
   ];
   for (const url of bad) assert.equal(pathsOf({ flags: { listen: [url] } }).length, 1, url);
+});
+
+test("secure listeners need a certificate, their own or the common one", () => {
+  const listen = ["mqtts://127.0.0.1", "wss://127.0.0.1"];
+  assert.deepEqual(pathsOf({ flags: { listen } }), ["listeners[0].url", "listeners[1].url"]);
+  const flags = { listen, tlsCert: "a.crt", tlsKey: "a.key" };
+  const { tls } = loadConfig({ flags });
+  assert.deepEqual(tls, {
+    cert: "a.crt",
+    key: "a.key",
+    requestClientCert: false,
+    minVersion: "TLSv1.2",
+  });
+  assert.deepEqual(pathsOf({ flags: { listen, tlsCert: "a.crt" } }), ["tls.key"]);
+  const own = `listeners: [{ url: "mqtts://127.0.0.1", tls: { cert: a, key: b } }]`;
+  assert.equal(loadConfig({ file: file(own) }).listeners[0]?.tls?.cert, "a");
+});
+
+test("settings of a listener fit its kind", () => {
+  const path = file(`listeners:
+  - { url: "mqtt://127.0.0.1:1", tls: { cert: a, key: b } }
+  - { url: "mqtt://127.0.0.1:2", origins: ["*"] }
+  - { url: "ws://127.0.0.1:3", mode: "0660" }
+  - { url: "unix:///run/a.sock", mode: 0660 }
+  - { url: "mqtts://127.0.0.1:4", tls: { cert: a, key: b, requestClientCert: true } }
+  - { url: "unix:///run/b.sock", mode: "0660" }
+  - { url: "wss://127.0.0.1:5", tls: { cert: a, key: b }, origins: ["https://app.example"] }
+  - { url: "unix:///run/b.sock" }
+`);
+  assert.deepEqual(pathsOf({ file: path }).sort(), [
+    "listeners[0].tls",
+    "listeners[1].origins",
+    "listeners[2].mode",
+    "listeners[3].mode",
+    "listeners[4].tls.ca",
+    "listeners[7].url",
+  ]);
 });
 
 test("no mistake repeats a password that was put into a URL", () => {

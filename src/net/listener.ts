@@ -1,0 +1,221 @@
+import { chmodSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import type { SecureContextOptions, TLSSocket } from "node:tls";
+import { pathToFileURL } from "node:url";
+import { OperatingError } from "../lib/operating-error.ts";
+import type { Admission, Ticket } from "./admission.ts";
+import { type ServeOptions, serveStream } from "./serve-stream.ts";
+import type { serveWebSocket } from "./serve-websocket.ts";
+import type { TlsStage, TlsStageOptions } from "./tls-stage.ts";
+import { clearSocketPath } from "./unix-socket.ts";
+import type { WebSocketStage, WebSocketStageOptions } from "./websocket-stage.ts";
+
+/** Where a listener is. */
+export type Bind =
+  /** Port 0: any free one. */
+  | { readonly host: string; readonly port: number }
+  /** A unix socket, made with these permissions. */
+  | { readonly path: string; readonly mode: number };
+
+export interface ListenerOptions extends ServeOptions {
+  readonly bind: Bind;
+  /** Undefined: no TLS. */
+  readonly tls: Omit<TlsStageOptions, "protocols" | "onFailed"> | undefined;
+  /** Undefined: MQTT without WebSocket. */
+  readonly webSocket: Omit<WebSocketStageOptions, "onFailed" | "packetBytesMax"> | undefined;
+  readonly admission: Admission;
+  /** How long TLS and WebSocket handshakes may take together. */
+  readonly handshakeTimeoutMs: number;
+}
+
+/** Idle time after which the kernel asks whether the peer is still there: no half-open connection stays for ever. */
+const TCP_KEEP_ALIVE_MS = 120_000;
+const BACKLOG = 1_024;
+
+/** What is only loaded where a listener needs it. */
+interface Stages {
+  readonly tls: TlsStage | undefined;
+  readonly certificateSubjectOf: ((socket: TLSSocket) => string | undefined) | undefined;
+  readonly webSocket: WebSocketStage | undefined;
+  readonly serveWebSocket: typeof serveWebSocket | undefined;
+}
+
+async function loadStages(options: ListenerOptions): Promise<Stages> {
+  const { tls, webSocket, counters, packetBytesMax } = options;
+  const onFailed = (): void => {
+    counters.handshakesFailed++;
+  };
+  const tlsModule = tls === undefined ? undefined : await import("./tls-stage.ts");
+  const stageModule = webSocket === undefined ? undefined : await import("./websocket-stage.ts");
+  const serveModule = webSocket === undefined ? undefined : await import("./serve-websocket.ts");
+  const protocols = webSocket === undefined ? ["mqtt"] : ["http/1.1"];
+  return {
+    tls: tls && tlsModule && new tlsModule.TlsStage({ ...tls, protocols, onFailed }),
+    certificateSubjectOf: tlsModule?.certificateSubjectOf,
+    webSocket:
+      webSocket &&
+      stageModule &&
+      new stageModule.WebSocketStage({ ...webSocket, packetBytesMax, onFailed }),
+    serveWebSocket: serveModule?.serveWebSocket,
+  };
+}
+
+/** Accepts MQTT over TCP, TLS, WebSocket and unix sockets. */
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #stages: Stages;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(options: ListenerOptions, stages: Stages) {
+    this.#options = options;
+    this.#stages = stages;
+    this.#server = createServer(
+      { noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS },
+      (socket) => this.#onSocket(socket),
+    );
+  }
+
+  /**
+   * Listens.
+   * @throws OperatingError `cannot-listen`
+   */
+  static async open(options: ListenerOptions): Promise<Listener> {
+    const listener = new Listener(options, await loadStages(options));
+    const { bind } = options;
+    const taken = "path" in bind ? await clearSocketPath(bind.path) : undefined;
+    if (taken !== undefined) throw listener.#cannotListen(taken);
+    await listener.#bind();
+    if ("path" in bind) chmodSync(bind.path, bind.mode);
+    return listener;
+  }
+
+  /** The URL that it really listens on. */
+  get url(): string {
+    const { bind, webSocket } = this.#options;
+    if ("path" in bind) return `unix://${pathToFileURL(bind.path).pathname}`;
+    const address = this.#server.address();
+    if (address === null || typeof address === "string") return `${this.#scheme}://closed`;
+    const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
+    return `${this.#scheme}://${host}:${address.port}${webSocket?.path ?? ""}`;
+  }
+
+  /** Connections from now on get this certificate. */
+  renew(context: SecureContextOptions): void {
+    this.#stages.tls?.renew(context);
+  }
+
+  /** Takes no more connections; those that are there stay. */
+  stopAccepting(): void {
+    this.#server.close();
+  }
+
+  /** Destroys all connections; new ones are taken. */
+  dropAll(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Takes no more connections and ends what is left. */
+  close(): void {
+    this.#server.close();
+    this.dropAll();
+  }
+
+  get #scheme(): string {
+    const { tls, webSocket } = this.#options;
+    const plain = webSocket === undefined ? "mqtt" : "ws";
+    return tls === undefined ? plain : `${plain}s`;
+  }
+
+  #cannotListen(why: string, cause?: unknown): OperatingError {
+    const { bind, webSocket } = this.#options;
+    const where =
+      "path" in bind
+        ? `unix://${bind.path}`
+        : `${this.#scheme}://${bind.host}:${bind.port}${webSocket?.path ?? ""}`;
+    return new OperatingError("cannot-listen", `cannot listen on ${where}: ${why}`, { cause });
+  }
+
+  #bind(): Promise<void> {
+    const { bind } = this.#options;
+    const server = this.#server;
+    return new Promise((resolve, reject) => {
+      const onError = (error: NodeJS.ErrnoException): void => {
+        const why = error.code === "EADDRINUSE" ? "the port is in use" : error.message;
+        reject(this.#cannotListen(why, error));
+      };
+      server.once("error", onError);
+      server.listen({ ...("path" in bind ? { path: bind.path } : bind), backlog: BACKLOG }, () => {
+        server.off("error", onError);
+        server.on("error", () => undefined);
+        resolve();
+      });
+    });
+  }
+
+  #onSocket(socket: Socket): void {
+    const { admission } = this.#options;
+    socket.on("error", () => undefined);
+    const ticket = admission.admit(socket);
+    if (ticket === undefined) {
+      socket.destroy();
+      return;
+    }
+    this.#sockets.add(socket);
+    socket.on("close", () => {
+      this.#sockets.delete(socket);
+      admission.release(ticket);
+    });
+    this.#handshake(ticket);
+  }
+
+  /** TLS and WebSocket, where there are such, within their time. */
+  #handshake(ticket: Ticket): void {
+    const { socket } = ticket;
+    const { counters, handshakeTimeoutMs } = this.#options;
+    const { tls, certificateSubjectOf, webSocket } = this.#stages;
+    if (tls === undefined && webSocket === undefined) {
+      this.#serve(ticket, socket, undefined, undefined);
+      return;
+    }
+    const timer = setTimeout(() => {
+      counters.handshakeTimeouts++;
+      socket.destroy();
+    }, handshakeTimeoutMs);
+    socket.once("close", () => clearTimeout(timer));
+    if (tls === undefined) {
+      this.#serve(ticket, socket, undefined, timer);
+      return;
+    }
+    tls.take(socket, (secured) => {
+      secured.on("error", () => undefined);
+      this.#serve(ticket, secured, certificateSubjectOf?.(secured), timer);
+    });
+  }
+
+  #serve(
+    ticket: Ticket,
+    stream: Socket,
+    certificateSubject: string | undefined,
+    deadline: NodeJS.Timeout | undefined,
+  ): void {
+    const { socket } = ticket;
+    const options = this.#options;
+    const address = "path" in options.bind ? "unix" : addressOf(socket);
+    const peer = { address, certificateSubject };
+    const { webSocket, serveWebSocket } = this.#stages;
+    if (webSocket === undefined || serveWebSocket === undefined) {
+      clearTimeout(deadline);
+      ticket.connection = serveStream(options, socket, stream, peer);
+      return;
+    }
+    webSocket.take(stream, (opened) => {
+      clearTimeout(deadline);
+      ticket.connection = serveWebSocket(options, socket, stream, opened, peer);
+    });
+  }
+}
+
+/** Without the prefix that IPv4 has on a socket for both. */
+const addressOf = (socket: Socket): string =>
+  socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/i, "") ?? "gone";

@@ -1,0 +1,92 @@
+import type { Socket } from "node:net";
+import type { MqttConnection } from "../mqtt/connection.ts";
+import type { Link, Peer } from "../mqtt/link.ts";
+import type { NetworkCounters } from "./network-counters.ts";
+import { SocketLink } from "./socket-link.ts";
+import type { Turn } from "./turn.ts";
+import { StreamWire, type Wire } from "./wire.ts";
+
+/** What serving a connection needs, whatever it came over. */
+export interface ServeOptions {
+  readonly turn: Turn;
+  readonly counters: NetworkCounters;
+  /** Write budget per connection, in bytes. */
+  readonly outputBytesMax: number;
+  /** With output over budget and no byte taken by the kernel for so long a connection is destroyed. */
+  readonly writeTimeoutMs: number;
+  /** Largest packet taken, in bytes. */
+  readonly packetBytesMax: number;
+  /** Largest packet taken before CONNECT was accepted, in bytes. */
+  readonly connectPacketBytesMax: number;
+  /** A new protocol state for a new network connection; undefined: it is refused (too many, or not ready). */
+  readonly accept: (link: Link) => MqttConnection | undefined;
+  /** A connection that `accept` made is gone. */
+  readonly onClosed: (connection: MqttConnection) => void;
+  /** Something in the protocol's own code broke: a bug. */
+  readonly onBug: (error: unknown) => void;
+}
+
+/** The protocol state on this wire; undefined, and the socket destroyed, when it is refused. */
+export function acceptOn(
+  options: ServeOptions,
+  socket: Socket,
+  wire: Wire,
+  peer: Peer,
+): MqttConnection | undefined {
+  const { turn, counters, outputBytesMax, writeTimeoutMs } = options;
+  let connection: MqttConnection | undefined;
+  const link = new SocketLink({
+    socket,
+    wire,
+    peer,
+    turn,
+    outputBytesMax,
+    writeTimeoutMs,
+    onRoom: () => connection?.onRoom(),
+    onStalled: () => {
+      counters.writesStalled++;
+    },
+  });
+  connection = options.accept(link);
+  if (connection !== undefined) return connection;
+  counters.notAccepted++;
+  socket.destroy();
+  return undefined;
+}
+
+/** Hands received bytes to the protocol. Hot path: per chunk. */
+export function receive(options: ServeOptions, connection: MqttConnection, chunk: Buffer): void {
+  try {
+    connection.receive(chunk);
+  } catch (error) {
+    options.onBug(error);
+  }
+  options.turn.schedule();
+}
+
+/** The connection is gone, from whichever side. */
+export function closed(options: ServeOptions, connection: MqttConnection): void {
+  connection.onClosed();
+  options.onClosed(connection);
+  options.turn.schedule();
+}
+
+/**
+ * Serves MQTT on a stream: TCP, TLS, unix socket.
+ * @param socket the network connection itself, under `stream` or the same
+ */
+export function serveStream(
+  options: ServeOptions,
+  socket: Socket,
+  stream: Socket,
+  peer: Peer,
+): MqttConnection | undefined {
+  const connection = acceptOn(options, socket, new StreamWire(stream), peer);
+  if (connection === undefined) return undefined;
+  stream.on("data", (chunk: Buffer) => receive(options, connection, chunk));
+  // What went wrong is told by "close"; a reset is nothing special.
+  stream.on("error", () => undefined);
+  stream.on("end", () => stream.end());
+  stream.on("close", () => closed(options, connection));
+  return connection;
+}

@@ -1,0 +1,102 @@
+import type { Socket } from "node:net";
+import type { RawData, WebSocket } from "ws";
+import type { MqttConnection } from "../mqtt/connection.ts";
+import type { Peer } from "../mqtt/link.ts";
+import { acceptOn, closed, receive, type ServeOptions } from "./serve-stream.ts";
+import type { Wire } from "./wire.ts";
+
+/** Close codes of WebSocket [RFC 6455 section 7.4.1]. */
+const CLOSE = { normal: 1_000, unsupportedData: 1_003, tooBig: 1_009 } as const;
+/** Headers of frames and control frames beside a CONNECT of the largest size. */
+const OVERHEAD_BYTES = 16_384;
+/** How long a peer that broke the rules may take to answer the closing before its socket is destroyed. */
+const CLOSE_MS = 2_000;
+
+/** MQTT in binary frames: what was gathered during a turn is one frame. */
+class WebSocketWire implements Wire {
+  readonly #webSocket: WebSocket;
+  readonly #stream: Socket;
+
+  constructor(webSocket: WebSocket, stream: Socket) {
+    this.#webSocket = webSocket;
+    this.#stream = stream;
+  }
+
+  get queuedBytes(): number {
+    return this.#stream.writableLength;
+  }
+
+  get isGone(): boolean {
+    return this.#stream.destroyed;
+  }
+
+  write(bytes: Uint8Array, onWritten: () => void): void {
+    this.#webSocket.send(bytes, { binary: true, compress: false }, onWritten);
+  }
+
+  setPaused(isPaused: boolean): void {
+    if (isPaused) this.#webSocket.pause();
+    else this.#webSocket.resume();
+  }
+
+  end(): void {
+    this.#webSocket.resume();
+    this.#webSocket.close(CLOSE.normal);
+  }
+}
+
+/**
+ * Serves MQTT on a WebSocket.
+ * @param socket the network connection itself
+ * @param stream what the WebSocket runs on: `socket`, or TLS on it
+ */
+export function serveWebSocket(
+  options: ServeOptions,
+  socket: Socket,
+  stream: Socket,
+  webSocket: WebSocket,
+  peer: Peer,
+): MqttConnection | undefined {
+  const connection = acceptOn(options, socket, new WebSocketWire(webSocket, stream), peer);
+  if (connection === undefined) return undefined;
+  const refuse = (code: number): void => {
+    options.counters.badFrames++;
+    webSocket.close(code);
+    setTimeout(() => socket.destroy(), CLOSE_MS).unref();
+    connection.onClosed();
+    options.turn.schedule();
+  };
+  boundConnect(options, stream, connection, () => refuse(CLOSE.tooBig));
+  webSocket.on("message", (data: RawData, isBinary: boolean) => {
+    if (webSocket.readyState !== webSocket.OPEN) return;
+    // [MQTT-6.0.0-1]
+    if (!isBinary) refuse(CLOSE.unsupportedData);
+    else receive(options, connection, data as Buffer);
+  });
+  webSocket.on("ping", (data) => {
+    if (stream.writableLength < options.outputBytesMax) webSocket.pong(data);
+  });
+  // A frame that is none, or too large: ws closes with the right code.
+  webSocket.on("error", () => {
+    options.counters.badFrames++;
+  });
+  webSocket.on("close", () => closed(options, connection));
+  return connection;
+}
+
+/** A frame is gathered before anybody sees it: until CONNECT is accepted not more than one CONNECT needs. */
+function boundConnect(
+  options: ServeOptions,
+  stream: Socket,
+  connection: MqttConnection,
+  onTooMuch: () => void,
+): void {
+  let left = options.connectPacketBytesMax + OVERHEAD_BYTES;
+  const count = (chunk: Buffer): void => {
+    left -= chunk.length;
+    if (connection.session === undefined && left >= 0) return;
+    stream.off("data", count);
+    if (connection.session === undefined) onTooMuch();
+  };
+  stream.on("data", count);
+}

@@ -1,0 +1,101 @@
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
+
+/** Subprotocols that are taken, the preferred one first [MQTT-6.0.0-4]. */
+const SUBPROTOCOLS = ["mqtt", "mqttv3.1"] as const;
+
+const HEADER_BYTES_MAX = 8_192;
+/** Beside the largest packet a frame may have some more: packets come in one frame, and frames cut packets, anywhere. */
+const FRAME_EXTRA_BYTES = 65_536;
+
+export interface WebSocketStageOptions {
+  /** The one path that is served. */
+  readonly path: string;
+  /**
+   * Origins of web pages that may connect, `*` for all. Undefined: those of the same host and port as was asked, and programs that
+   * are no browsers and send none.
+   */
+  readonly origins: readonly string[] | undefined;
+  /** The listener is on loopback: without `origins`, pages under other names than loopback are refused. */
+  readonly isLoopback: boolean;
+  readonly packetBytesMax: number;
+  /** A handshake was refused or failed. */
+  readonly onFailed: () => void;
+}
+
+/** The WebSocket handshake, on top of TCP or TLS. */
+export class WebSocketStage {
+  readonly #options: WebSocketStageOptions;
+  readonly #http: Server;
+  readonly #webSockets: WebSocketServer;
+  readonly #waiting = new WeakMap<Duplex, (webSocket: WebSocket) => void>();
+
+  constructor(options: WebSocketStageOptions) {
+    this.#options = options;
+    this.#webSockets = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      skipUTF8Validation: true,
+      // Pongs are output, too: whoever serves the connection bounds them.
+      autoPong: false,
+      maxPayload: options.packetBytesMax + FRAME_EXTRA_BYTES,
+      handleProtocols: (offered) => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
+    });
+    this.#http = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, (request, response) => {
+      options.onFailed();
+      response.writeHead(426, { upgrade: "websocket", connection: "close" });
+      response.end("MQTT over WebSocket is here, and nothing else\n");
+      request.resume();
+    });
+    this.#http.on("clientError", (_error, stream) => {
+      options.onFailed();
+      stream.destroy();
+    });
+    this.#http.on("upgrade", (request, stream, head) => this.#upgrade(request, stream, head));
+  }
+
+  /** Runs the handshake; `next` gets what it leads to. The caller has the socket's deadline. */
+  take(stream: Socket, next: (webSocket: WebSocket) => void): void {
+    this.#waiting.set(stream, next);
+    this.#http.emit("connection", stream);
+  }
+
+  #upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
+    const next = this.#waiting.get(stream);
+    const refusal = next === undefined ? "500 Internal Server Error" : this.#refusal(request);
+    if (next === undefined || refusal !== undefined) {
+      this.#options.onFailed();
+      stream.on("error", () => undefined);
+      stream.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      return;
+    }
+    this.#webSockets.handleUpgrade(request, stream, head, next);
+  }
+
+  /** Status line for a request that is refused; undefined: it is fine so far. */
+  #refusal(request: IncomingMessage): string | undefined {
+    if (request.url?.split("?", 1)[0] !== this.#options.path) return "404 Not Found";
+    const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",");
+    // [MQTT-6.0.0-3]
+    if (!offered.some((name) => SUBPROTOCOLS.some((taken) => taken === name.trim()))) {
+      return "400 Bad Request: subprotocol mqtt is needed";
+    }
+    return this.#mayCome(request) ? undefined : "403 Forbidden: origin";
+  }
+
+  #mayCome({ headers }: IncomingMessage): boolean {
+    const { origin, host } = headers;
+    if (origin === undefined) return true;
+    const { origins, isLoopback } = this.#options;
+    if (origins !== undefined) return origins.includes("*") || origins.includes(origin);
+    if (!URL.canParse(origin)) return false;
+    const page = new URL(origin);
+    // A name of somebody else may be made to lead to loopback.
+    return page.host === host && (!isLoopback || LOOPBACK.test(page.hostname));
+  }
+}
+
+const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/;

@@ -9,11 +9,11 @@ const { v311 } = ProtocolVersion;
 const { pubrel, pubrec, pubcomp, puback } = PacketType;
 const LASTING = { cleanStart: false, properties: { sessionExpirySeconds: 3_600 } };
 
-/** A durable session with a subscription to everything, its client gone: what is published must be stored. */
-function withDurableSubscriber(node: VirtualNode, qos: QoS = 2): void {
+/** A durable session whose client is gone: what it has subscribed to must be stored. */
+function withDurableSubscriber(node: VirtualNode, qos: QoS = 2, topicFilter = "#"): void {
   const subscriber = node.connect("durable", LASTING);
   node.flushAll();
-  subscriber.subscribe("#", { qos });
+  subscriber.subscribe(topicFilter, { qos });
   subscriber.lose();
   node.flushAll();
 }
@@ -222,6 +222,27 @@ test("A publisher is held while the store has no room, and goes on in its order 
     .take()
     .flatMap((packet) => ("payload" in packet ? [packet.payload] : []));
   assert.deepEqual(payloads, ids.map(String));
+});
+
+test("What needs no room does not overtake a held PUBLISH, but for acknowledgements and pings.", () => {
+  const node = new VirtualNode({ flushes: "manual", pendingBytesMax: 300 });
+  withDurableSubscriber(node, 2, "stored/#");
+  const subscriber = connected(node, "s");
+  subscriber.subscribe("free");
+  subscriber.take();
+  const client = connected(node, "p");
+  for (const packetId of [1, 2, 3]) {
+    client.publish("stored/a", "x".repeat(99), { qos: 1, packetId });
+  }
+  client.publish("free", "x", { qos: 1, packetId: 4 });
+  client.subscribe("other");
+  client.send({ type: PacketType.pingreq });
+  assert.deepEqual(client.takeText(), ["pingresp"]);
+  assert.deepEqual(subscriber.takeText(), []);
+  node.flushAll();
+  const answers = ["puback 1", "puback 2", "puback 3", "puback 4", "suback 1 0x00"];
+  assert.deepEqual(client.takeText(), answers);
+  assert.deepEqual(subscriber.takeText(), ["publish free q0: x"]);
 });
 
 test("Behind a held PUBLISH more than a bound is not read, and its order holds.", () => {

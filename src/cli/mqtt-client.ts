@@ -1,21 +1,31 @@
 /** What `pub` and `sub` share: one connection of MQTT.js that is never made again. */
+import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
-import type { MqttClient } from "mqtt";
-import { brokerUrl } from "./option-values.ts";
+import type { IClientOptions, MqttClient } from "mqtt";
+import { type BrokerAddress, brokerAddress } from "./option-values.ts";
 
 /** Options of a connection. */
 export interface ConnectOptions {
-  readonly url: string;
+  readonly url: BrokerAddress;
   readonly protocol: "4" | "5";
   readonly clientId?: string;
   readonly username?: string;
   readonly password?: string;
+  /** PEM file. */
+  readonly ca?: string;
+  readonly insecure?: boolean;
 }
+
+const PRESET_URL = "mqtt://127.0.0.1:1883";
 
 /** Adds the options of `ConnectOptions`. */
 export function addConnectOptions(command: Command): Command {
   return command
-    .option("--url <url>", "the broker", brokerUrl, "mqtt://127.0.0.1:1883")
+    .addOption(
+      new Option("--url <url>", "the broker")
+        .argParser(brokerAddress)
+        .default({ url: PRESET_URL }, `"${PRESET_URL}"`),
+    )
     .addOption(
       new Option("--protocol <level>", "4 is MQTT 3.1.1, 5 is MQTT 5")
         .choices(["4", "5"])
@@ -23,7 +33,9 @@ export function addConnectOptions(command: Command): Command {
     )
     .option("--client-id <id>", "Client Identifier (default: a random one)")
     .option("--username <name>", "user name")
-    .option("--password <password>", "password");
+    .option("--password <password>", "password")
+    .option("--ca <file>", "certification authority that signed the broker's certificate, PEM")
+    .option("--insecure", "take any certificate");
 }
 
 /** An option `--qos`. */
@@ -46,6 +58,17 @@ const reasonOf = (error: unknown): string => {
   return typeof code === "number" ? `${reason} (0x${code.toString(16).padStart(2, "0")})` : reason;
 };
 
+/** Which certificates are taken. */
+async function trustOf({ ca, insecure }: ConnectOptions): Promise<IClientOptions> {
+  const rejectUnauthorized = insecure !== true;
+  if (ca === undefined) return { rejectUnauthorized };
+  try {
+    return { rejectUnauthorized, ca: await readFile(ca) };
+  } catch {
+    throw new Refusal(`cannot read ${ca}`);
+  }
+}
+
 /**
  * Connects, lets `use` work with the connection and ends it.
  * @throws Refusal when connecting fails, the connection ends, or `timeoutMs` go by before `use` is done
@@ -56,7 +79,10 @@ export async function withClient<Result>(
   use: (client: MqttClient) => Promise<Result>,
 ): Promise<Result> {
   const { connect } = await import("mqtt");
-  const client = connect(options.url, {
+  const { url } = options;
+  const client = connect("url" in url ? url.url : "mqtt+unix://", {
+    ...("url" in url ? {} : { path: url.socketPath }),
+    ...(await trustOf(options)),
     protocolVersion: options.protocol === "4" ? 4 : 5,
     clean: true,
     reconnectPeriod: 0,

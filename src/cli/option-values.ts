@@ -21,10 +21,22 @@ export function countValue(text: string): number {
   throw new InvalidArgumentError("Expected a whole number above 0.");
 }
 
-const SCHEMES: ReadonlySet<string> = new Set(["mqtt:", "mqtts:", "ws:", "wss:"]);
+const NETWORK_SCHEMES: ReadonlySet<string> = new Set(["mqtt:", "mqtts:", "ws:", "wss:"]);
+const SOCKET_SCHEMES: ReadonlySet<string> = new Set(["unix:", "mqtt+unix:"]);
 
-/** A URL that MQTT.js can connect to. */
-export function brokerUrl(text: string): string {
-  if (URL.canParse(text) && SCHEMES.has(new URL(text).protocol)) return text;
-  throw new InvalidArgumentError("Expected mqtt://, mqtts://, ws:// or wss:// with a host.");
+/** Where a broker is: a URL with a host, or the path of a unix socket. */
+export type BrokerAddress = { readonly url: string } | { readonly socketPath: string };
+
+/** The address in `--url`. */
+export function brokerAddress(text: string): BrokerAddress {
+  if (URL.canParse(text)) {
+    const { protocol, host, pathname } = new URL(text);
+    if (NETWORK_SCHEMES.has(protocol) && host !== "") return { url: text };
+    if (SOCKET_SCHEMES.has(protocol) && host === "" && pathname.length > 1) {
+      return { socketPath: decodeURIComponent(pathname) };
+    }
+  }
+  throw new InvalidArgumentError(
+    "Expected mqtt://, mqtts://, ws:// or wss:// with a host, or unix:/// and a path.",
+  );
 }

@@ -10,13 +10,13 @@ const BIN = join(import.meta.dirname, "..", "..", "bin", "rillmq.js");
 /** Longest a start may take, on a machine that does other things too. */
 const READY_MS_MAX = 20_000;
 const OUTPUT_BYTES_MAX = 1_048_576;
-const READY = /^ready pid=(\d+) mqtt:\/\/\S+:(\d+)(?: mqtt:\/\/\S+)*(?: (http:\/\/\S+))?$/m;
+const READY = /^ready pid=(\d+) (\S+(?: \S+)*?)(?: (http:\/\/\S+))?$/m;
 
 /** What a broker is started with. */
 export interface BrokerSettings {
   /** Listens here; 0: any free port. Default 0. */
   readonly port?: number;
-  /** What the configuration file has. */
+  /** What the configuration file has; with `listeners` in it nothing else listens. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Replaces the folder of the home. */
   readonly data?: string;
@@ -86,7 +86,12 @@ export class BrokerProcess {
 
   /** Of its first listener. */
   get port(): number {
-    return Number(this.#ready()[2]);
+    return Number(new URL(this.urls[0] ?? "").port);
+  }
+
+  /** Of all listeners, as the broker itself says it. */
+  get urls(): string[] {
+    return this.#ready()[2]?.split(" ") ?? [];
   }
 
   get httpUrl(): string {
@@ -167,7 +172,9 @@ export class BrokerHome {
   spawn(settings: BrokerSettings = {}): BrokerProcess {
     const { port = 0, data = this.data, flags = [], env = {} } = settings;
     const http = "http" in settings ? settings.http : "127.0.0.1:0";
-    const args = ["serve", "--data", data, "--listen", `mqtt://127.0.0.1:${port}`, ...flags];
+    const hasListeners = settings.config !== undefined && "listeners" in settings.config;
+    const listen = hasListeners ? [] : ["--listen", `mqtt://127.0.0.1:${port}`];
+    const args = ["serve", "--data", data, ...listen, ...flags];
     if (http !== undefined) args.push("--http", http);
     if (settings.config !== undefined) {
       const file = join(this.folder, "config.yaml");

@@ -9,6 +9,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { ANONYMOUS } from "../src/broker/authenticator.ts";
+import { Authorization } from "../src/broker/authorization.ts";
 import { Broker } from "../src/broker/broker.ts";
 import type { Message } from "../src/broker/message.ts";
 import { NEVER_MS, type Session } from "../src/broker/session.ts";
@@ -90,6 +92,8 @@ async function measure(subscribers: number, isDurable: boolean): Promise<Figures
     store,
     clock,
     limits: LIMITS,
+    authorizer: new Authorization(),
+    onSubscriptionRevoked: () => undefined,
     streams: [
       { name: "telemetry", filters: ["sim/#"], bytesMax: 1e9, whenFull: "drop-oldest" as const },
     ],
@@ -112,12 +116,13 @@ async function measure(subscribers: number, isDurable: boolean): Promise<Figures
     const expiryMs = isDurable ? NEVER_MS : 0;
     const connected = broker.connect({
       clientId: `reader-${i}`,
+      principal: ANONYMOUS,
       cleanStart: true,
       expiryMs,
       will: undefined,
       subscriber,
     });
-    if (connected === undefined) throw new Error("too many sessions");
+    if (typeof connected === "string") throw new Error(connected);
     const { session } = connected;
     subscriber.session = session;
     const options = {

@@ -1,9 +1,10 @@
 /** Rules between settings. They read what was given as it was given, so that a mistake elsewhere hides none of theirs. */
 import { z } from "zod";
-import { isLoopback, type ListenerEndpoint, listenerEndpoint } from "./config-address.ts";
+import { type ListenerEndpoint, listenerEndpoint } from "./config-address.ts";
 import type { SettingPath } from "./config-environment.ts";
 import { mqttSchema, storeSchema } from "./config-schema.ts";
 import { durationOf } from "./config-units.ts";
+import { allowsAnonymous } from "./listener-access.ts";
 
 /** A rule that is broken, and where. */
 export interface BrokenRule {
@@ -29,16 +30,18 @@ type TlsOutline = z.output<typeof tlsOutline>;
 const outlineSchema = z
   .object({
     allowAnonymous: z.boolean().catch(false),
+    access: z.object({ usersFile: z.unknown().optional() }).catch({}),
     tls: tlsOutline,
     listeners: list(
       z
         .object({
           url: text,
+          allowAnonymous: z.boolean().optional().catch(undefined),
           tls: tlsOutline,
           origins: z.unknown().optional(),
           mode: z.unknown().optional(),
         })
-        .catch({ url: undefined, tls: undefined }),
+        .catch({ url: undefined, allowAnonymous: undefined, tls: undefined }),
     ),
     streams: list(
       z.object({ name: text, filters: list(text) }).catch({ name: undefined, filters: [] }),
@@ -57,7 +60,14 @@ const outlineSchema = z
         .catch(undefined),
     ),
   })
-  .catch({ allowAnonymous: false, tls: undefined, listeners: [], streams: [], uplinks: [] });
+  .catch({
+    allowAnonymous: false,
+    access: {},
+    tls: undefined,
+    listeners: [],
+    streams: [],
+    uplinks: [],
+  });
 
 type Outline = z.output<typeof outlineSchema>;
 
@@ -83,18 +93,30 @@ function listenerRules(outline: Outline): BrokenRule[] {
     const endpoint = listener.url === undefined ? undefined : listenerEndpoint(listener.url);
     if (endpoint === undefined || "reason" in endpoint) return undefined;
     const path = ["listeners", index] as const;
-    if (!outline.allowAnonymous && endpoint.kind !== "unix" && !isLoopback(endpoint.host)) {
-      broken.push({
-        path: [...path, "url"],
-        reason:
-          "beyond loopback without authentication: set allowAnonymous (--allow-anonymous) if that is meant",
-      });
-    }
+    broken.push(...accessRules(path, listener, outline));
     broken.push(...kindRules(path, listener, endpoint, outline.tls !== undefined));
     if (endpoint.kind === "unix") return endpoint.path;
     return endpoint.port === 0 ? undefined : `${endpoint.host}:${endpoint.port}`;
   });
   return [...broken, ...repeated(addresses, (index) => ["listeners", index, "url"])];
+}
+
+/** Without a users file somebody must be let in without a name, and beyond loopback somebody must have said so. */
+function accessRules(
+  path: SettingPath,
+  { url = "", allowAnonymous }: ListenerOutline,
+  outline: Outline,
+): BrokenRule[] {
+  if (outline.access.usersFile !== undefined) return [];
+  const settings = { allowAnonymous: outline.allowAnonymous, hasUsersFile: false };
+  if (allowsAnonymous(settings, { url, allowAnonymous })) return [];
+  if (allowAnonymous === false) {
+    const reason = "nobody could come in: there is no users file (access.usersFile, --users)";
+    return [{ path: [...path, "allowAnonymous"], reason }];
+  }
+  const reason =
+    "beyond loopback without authentication: give a users file (--users), or set allowAnonymous (--allow-anonymous) if that is meant";
+  return [{ path: [...path, "url"], reason }];
 }
 
 /** Settings that this kind of listener needs or cannot have. */

@@ -119,11 +119,13 @@ const listener = z.strictObject({
       description:
         "Where to listen: `mqtt://host:port`, `mqtts://host:port`, `ws://host:port/path`, `wss://host:port/path` (no path means `/mqtt`) or `unix:///path` (`mqtt+unix:///path` is the same). Port 0 takes a free one; without port it is 1883, 8883, 80, 443.",
     }),
-  tls: tlsSchema
-    .optional()
-    .meta({
-      description: "Certificate of this `mqtts` or `wss` listener instead of the common one.",
-    }),
+  tls: tlsSchema.optional().meta({
+    description: "Certificate of this `mqtts` or `wss` listener instead of the common one.",
+  }),
+  allowAnonymous: z.boolean().optional().meta({
+    description:
+      "Whether clients may come in here without a user name. By default as `allowAnonymous` says, or, without a users file, on loopback and unix sockets.",
+  }),
   origins: z.array(z.string().min(1)).max(64).optional().meta({
     description:
       'Of `ws` and `wss`: origins of web pages that may connect, such as `https://app.example`; `"*"` for all. By default pages of the same host and port (on loopback only under the names of loopback), and programs that are no browsers.',
@@ -379,6 +381,30 @@ export const mqttSchema = z.strictObject({
   ),
 });
 
+const accessSchema = z.strictObject({
+  usersFile: filePath(
+    "File with user names and hashed passwords, as `rillmq passwd` writes it. Read again when it changes and on SIGHUP.",
+  ).optional(),
+  rulesFile: filePath(
+    "YAML file that says who may publish and subscribe to what (`docs/security.md`). Without it everybody who came in may do everything. Read again when it changes and on SIGHUP.",
+  ).optional(),
+  verificationsMax: count(
+    2,
+    { min: 1, max: 3 },
+    "Most passwords that are checked at a time; each takes 8 MiB of memory, 16 MiB at most.",
+  ),
+  verificationsWaitingMax: count(
+    1_000,
+    { min: 1, max: 100_000 },
+    "Most clients that wait for their password to be checked; more are refused with reason code 0x89.",
+  ),
+  verifiedForMs: milliseconds(
+    "5m",
+    { min: 0, max: HOUR },
+    "How long a password that was right is let in again without the whole computation, so that many clients can reconnect at once; 0: not at all.",
+  ),
+});
+
 export const configSchema = z.strictObject({
   edgeId: name(
     "Names this edge at the centre; by default drawn at the first start and kept in the data folder.",
@@ -408,7 +434,10 @@ export const configSchema = z.strictObject({
   }),
   allowAnonymous: z.boolean().default(false).meta({
     description:
-      "Lets listeners beyond loopback take clients without authentication. Without it they are refused.",
+      "Lets clients without a user name come in through every listener that does not say otherwise. Without it, and without a users file, listeners beyond loopback are refused.",
+  }),
+  access: accessSchema.prefault({}).meta({
+    description: "Who may come in, and who may publish and subscribe to what.",
   }),
   streams: z.array(stream).max(64).default([]).meta({ description: "Named durable logs." }),
   uplinks: z

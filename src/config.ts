@@ -21,6 +21,8 @@ export interface ConfigFlags {
   readonly data?: string | undefined;
   readonly http?: string | undefined;
   readonly allowAnonymous?: boolean | undefined;
+  readonly users?: string | undefined;
+  readonly rules?: string | undefined;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
   readonly tlsCa?: string | undefined;
@@ -171,7 +173,9 @@ function readFlags(gathered: Gathered, flags: ConfigFlags): void {
   if (data !== undefined) gathered.set(["data"], data, "--data");
   if (http !== undefined) gathered.set(["http"], http, "--http");
   if (allowAnonymous === true) gathered.set(["allowAnonymous"], true, "--allow-anonymous");
-  const { tlsCert, tlsKey, tlsCa } = flags;
+  const { tlsCert, tlsKey, tlsCa, users, rules } = flags;
+  if (users !== undefined) gathered.set(["access", "usersFile"], users, "--users");
+  if (rules !== undefined) gathered.set(["access", "rulesFile"], rules, "--rules");
   if (tlsCert !== undefined) gathered.set(["tls", "cert"], tlsCert, "--tls-cert");
   if (tlsKey !== undefined) gathered.set(["tls", "key"], tlsKey, "--tls-key");
   if (tlsCa !== undefined) gathered.set(["tls", "ca"], tlsCa, "--tls-ca");

@@ -5,6 +5,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
+import type { Authenticator, Principal } from "./broker/authenticator.ts";
+import type { Authorizer } from "./broker/authorization.ts";
 import { Broker } from "./broker/broker.ts";
 import { Counters } from "./broker/counters.ts";
 import type { BrokerLimits } from "./broker/limits.ts";
@@ -42,6 +44,9 @@ export interface EdgeNodeOptions {
   /** The LMDB file. */
   readonly storePath: string;
   readonly log: Log;
+  /** Who may come in, and who may do what. */
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
   /** A commit took so long, in seconds. */
   readonly observeFlush: (seconds: number) => void;
   /** All network connections are to be dropped: the store failed. */
@@ -58,7 +63,8 @@ interface Running {
 export class EdgeNode {
   readonly turn: Turn;
   readonly #options: EdgeNodeOptions;
-  readonly #connectionOptions: ConnectionOptions;
+  /** By whether clients without a user name may come in. */
+  readonly #connectionOptions: Readonly<Record<"anonymous" | "named", ConnectionOptions>>;
   readonly #connections = new Set<MqttConnection>();
   #running: Running | undefined;
   #isClosing = false;
@@ -72,7 +78,11 @@ export class EdgeNode {
 
   constructor(options: EdgeNodeOptions) {
     this.#options = options;
-    this.#connectionOptions = connectionOptionsOf(options.config);
+    const common = { ...connectionOptionsOf(options.config), authenticator: this.#authenticator() };
+    this.#connectionOptions = {
+      anonymous: { ...common, allowsAnonymous: true },
+      named: { ...common, allowsAnonymous: false },
+    };
     this.turn = new Turn(() => {
       this.#running?.broker.endTurn();
       this.#armTimer();
@@ -101,6 +111,7 @@ export class EdgeNode {
       store,
       clock,
       limits: limitsOf(config),
+      authorizer: this.#options.authorizer,
       streams: config.streams.map(streamSettings),
       deliveredBefore: (stream) => this.#deliveredBefore(stream),
       onSealing: () => {
@@ -108,6 +119,12 @@ export class EdgeNode {
       },
       onFlushed: () => this.#onFlushed(),
       onLoss: (loss) => log("warn", "stream is full: oldest records dropped", { ...loss }),
+      onSubscriptionRevoked: ({ principal: user, clientId }, topicFilter) =>
+        log("warn", "the rules do not allow this subscription any more", {
+          user,
+          clientId,
+          topicFilter,
+        }),
       onFailed: (error) => this.#onFailed(error),
     });
     const damaged = broker.recover();
@@ -128,12 +145,16 @@ export class EdgeNode {
     });
   }
 
-  /** Protocol state for a new network connection; undefined: there are too many, or the store is being opened. */
-  accept(link: Link): MqttConnection | undefined {
+  /**
+   * Protocol state for a new network connection; undefined: there are too many, or the store is being opened.
+   * `allowsAnonymous`: it came through a listener that lets clients in without a user name.
+   */
+  accept(link: Link, allowsAnonymous: boolean): MqttConnection | undefined {
     const running = this.#running;
     if (running === undefined || this.#isClosing) return undefined;
     if (this.#connections.size >= this.#options.config.mqtt.connectionsMax) return undefined;
-    const connection = new MqttConnection(running.broker, link, this.#connectionOptions);
+    const options = this.#connectionOptions[allowsAnonymous ? "anonymous" : "named"];
+    const connection = new MqttConnection(running.broker, link, options);
     this.#connections.add(connection);
     this.#armTimer();
     return connection;
@@ -141,6 +162,23 @@ export class EdgeNode {
 
   onConnectionClosed(connection: MqttConnection): void {
     this.#connections.delete(connection);
+  }
+
+  /** The authorizer's answers have changed. */
+  onPolicyChanged(): void {
+    this.#running?.broker.onPolicyChanged();
+    this.turn.schedule();
+  }
+
+  /** Ends the connections of those who may not be here any more. */
+  endConnectionsOf(isGone: (principal: Principal) => boolean): void {
+    for (const connection of this.#connections) {
+      const { session } = connection;
+      if (session !== undefined && isGone(session.principal)) {
+        connection.end("administrative-action");
+      }
+    }
+    this.turn.schedule();
   }
 
   /** Ends all connections, flushes what is staged, stops the uplinks and closes the store. */
@@ -156,7 +194,8 @@ export class EdgeNode {
     await running.store.close();
   }
 
-  metrics(): MetricsSource {
+  /** What it knows of the metrics. */
+  metrics(): Omit<MetricsSource, "network"> {
     return {
       counters: () => this.#totals(),
       connections: () => this.#connections.size,
@@ -164,6 +203,18 @@ export class EdgeNode {
       store: () => this.#storeSizes(),
       streams: () => this.#streamViews(),
       uplinks: () => (this.#running?.uplinks ?? []).map(uplinkView),
+    };
+  }
+
+  /** Answers come outside of any turn. */
+  #authenticator(): Authenticator {
+    const { authenticator } = this.#options;
+    return {
+      authenticate: (claim, done) =>
+        authenticator.authenticate(claim, (outcome) => {
+          done(outcome);
+          this.turn.schedule();
+        }),
     };
   }
 
@@ -339,7 +390,9 @@ function limitsOf(config: Config): BrokerLimits {
   };
 }
 
-function connectionOptionsOf(config: Config): ConnectionOptions {
+function connectionOptionsOf(
+  config: Config,
+): Omit<ConnectionOptions, "authenticator" | "allowsAnonymous"> {
   const { mqtt } = config;
   return {
     packetBytesMax: mqtt.maxPacketBytes,

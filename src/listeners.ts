@@ -3,6 +3,7 @@ import { type Config, listenerEndpoint, type TlsConfig } from "./config.ts";
 import { isLoopback } from "./config-address.ts";
 import type { EdgeNode } from "./edge-node.ts";
 import { OperatingError } from "./lib/operating-error.ts";
+import { allowsAnonymous } from "./listener-access.ts";
 import { Admission } from "./net/admission.ts";
 import type { Certificate, CertificateWatch } from "./net/certificate.ts";
 import { Listener, type ListenerOptions } from "./net/listener.ts";
@@ -98,7 +99,9 @@ export class Listeners {
     if ("reason" in endpoint) throw new RangeError(endpoint.reason);
     const tls = config.tls ?? this.#options.config.tls;
     const isLocal = endpoint.kind === "unix" || isLoopback(endpoint.host);
-    const mayBeAnonymous = isLocal || this.#options.config.allowAnonymous;
+    const { allowAnonymous, access } = this.#options.config;
+    const settings = { allowAnonymous, hasUsersFile: access.usersFile !== undefined };
+    const mayBeAnonymous = allowsAnonymous(settings, config);
     const isSecure = endpoint.kind !== "unix" && endpoint.isSecure && tls !== undefined;
     let listener: Listener | undefined;
     const watch = isSecure

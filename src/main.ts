@@ -2,6 +2,8 @@
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { adminRoutes } from "./admin-routes.ts";
+import { openAuthenticator } from "./broker/authenticator.ts";
+import { Authorization } from "./broker/authorization.ts";
 import { ADMIN_SOCKET } from "./cli/admin-client.ts";
 import { ExitCode } from "./cli/exit-code.ts";
 import { type Config, httpAddress } from "./config.ts";
@@ -128,6 +130,8 @@ class Server {
       config: this.#config,
       storePath: folder.storePath,
       log: this.#log,
+      authenticator: openAuthenticator,
+      authorizer: new Authorization(),
       observeFlush: (seconds) => this.#observeFlush(seconds),
       dropConnections: () => this.#listeners?.dropAll(),
     });

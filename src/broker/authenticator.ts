@@ -6,19 +6,14 @@ export type Principal = string | undefined;
 /** Nobody in particular. */
 export const ANONYMOUS: Principal = undefined;
 
-/** What a client says about itself. */
-export interface Credentials {
-  readonly clientId: string;
+/** What a client says about itself, and where it comes in. */
+export interface Claim {
   readonly username: string | undefined;
   /** Bytes that stay unchanged. */
   readonly password: Uint8Array | undefined;
-}
-
-/** The other end of a network connection, and what its listener says about those who come through it. */
-export interface Peer {
-  /** IP address for log entries; "" when there is none. */
+  /** Of its network connection, for log entries. */
   readonly address: string;
-  /** Clients without a user name may come in here. */
+  /** The listener lets clients in that give no user name. */
   readonly allowsAnonymous: boolean;
 }
 
@@ -34,18 +29,14 @@ export interface Authenticator {
    * Finds out who it is. `done` is called once, before this returns or later; not any more once the function that is returned was
    * called (the client has gone).
    */
-  authenticate(
-    credentials: Credentials,
-    peer: Peer,
-    done: (outcome: AuthenticationOutcome) => void,
-  ): () => void;
+  authenticate(claim: Claim, done: (outcome: AuthenticationOutcome) => void): () => void;
 }
 
 const nothing = (): void => undefined;
 
 /** Lets everybody in without a name. */
 export const openAuthenticator: Authenticator = {
-  authenticate(_credentials, _peer, done) {
+  authenticate(_claim, done) {
     done({ isAccepted: true, principal: ANONYMOUS });
     return nothing;
   },

@@ -12,6 +12,8 @@ import type { Clock, Instant } from "../lib/clock.ts";
 import { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { RingBuffer } from "../lib/ring-buffer.ts";
 import { AcknowledgementGate } from "./acknowledgements.ts";
+import type { Principal } from "./authenticator.ts";
+import type { Authorizer } from "./authorization.ts";
 import { Counters } from "./counters.ts";
 import type { Due } from "./due.ts";
 import type { BrokerLimits } from "./limits.ts";
@@ -19,7 +21,12 @@ import { copyMessage, type Message, type QoS } from "./message.ts";
 import type { Outbound, OutboundEvents } from "./outbound.ts";
 import { RetainedMessages } from "./retained-messages.ts";
 import { lowerQos, type Session } from "./session.ts";
-import { type ConnectRequest, type ConnectResult, Sessions } from "./sessions.ts";
+import {
+  type ConnectRefusal,
+  type ConnectRequest,
+  type ConnectResult,
+  Sessions,
+} from "./sessions.ts";
 import {
   type CommitNumber,
   type LogId,
@@ -33,7 +40,7 @@ import {
 import { type Stream, type StreamLoss, type StreamSettings, Streams } from "./streams.ts";
 import { type RouteTarget, SubscriptionTree } from "./subscription-tree.ts";
 import { type SubscribeRequest, Subscriptions } from "./subscriptions.ts";
-import { TopicTable } from "./topic.ts";
+import { type Topic, TopicTable } from "./topic.ts";
 import { Wills } from "./wills.ts";
 
 /** How often what nobody needs is let go and lazy records are staged. */
@@ -47,6 +54,8 @@ export interface BrokerOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly limits: BrokerLimits;
+  /** Who may publish and subscribe to what; tell `onPolicyChanged` when its answers change. */
+  readonly authorizer: Authorizer;
   readonly streams: readonly StreamSettings[];
   /** Below which sequence all uplinks have delivered a stream; undefined: none reads it. */
   readonly deliveredBefore: (log: LogId) => Sequence | undefined;
@@ -55,6 +64,8 @@ export interface BrokerOptions {
   /** After each flush, when everything inside is done. */
   readonly onFlushed: () => void;
   readonly onLoss: (loss: StreamLoss) => void;
+  /** A session lost a subscription that the rules do not allow any more. */
+  readonly onSubscriptionRevoked: (session: Session, topicFilter: string) => void;
   /** The store failed: the broker is of no use any more and has ended all its subscribers. */
   readonly onFailed: (error: Error) => void;
 }
@@ -65,6 +76,8 @@ interface Deferred {
   readonly message: Message;
   readonly target: RouteTarget<Session>;
   readonly qos: QoS;
+  /** Of the rules under which it was routed. */
+  readonly rulesVersion: number;
 }
 
 export class Broker implements StoreEvents {
@@ -73,6 +86,7 @@ export class Broker implements StoreEvents {
   readonly gate = new AcknowledgementGate();
   readonly deadlines = new DeadlineHeap<Due>();
   readonly clock: Clock;
+  readonly authorizer: Authorizer;
   readonly streams: Streams;
   readonly retained: RetainedMessages;
   readonly sessions: Sessions;
@@ -99,11 +113,14 @@ export class Broker implements StoreEvents {
     this.#options = options;
     this.#store = options.store;
     this.clock = options.clock;
+    this.authorizer = options.authorizer;
     const { store, clock, limits } = options;
     const { deadlines, counters } = this;
     this.streams = new Streams(options.streams, store);
     this.retained = new RetainedMessages(store, limits.retained);
-    this.#wills = new Wills(store, deadlines, (message) => this.publishInternal(message));
+    this.#wills = new Wills(store, deadlines, (message, principal) =>
+      this.#publishWill(message, principal),
+    );
     const outboundEvents = outboundEventsOf(clock, counters, (outbound) => {
       this.#waiting.add(outbound);
     });
@@ -125,12 +142,35 @@ export class Broker implements StoreEvents {
     damaged += this.sessions.recover((session, s) => this.subscriptions.replay(session, s));
     const expiryOf = (clientId: string): number => this.sessions.get(clientId)?.expiryMs ?? 0;
     damaged += this.#wills.recover(this.topics, now, expiryOf);
+    // The rules may have changed while nothing ran.
+    this.onPolicyChanged();
     this.#doChores(now);
     return damaged;
   }
 
-  connect(request: ConnectRequest): ConnectResult | undefined {
+  connect(request: ConnectRequest): ConnectResult | ConnectRefusal {
     return this.sessions.connect(request);
+  }
+
+  /**
+   * The authorizer's answers may have changed: subscriptions that are not allowed any more end, and what was owed
+   * before is looked at again before it is delivered.
+   */
+  onPolicyChanged(): void {
+    for (const session of this.sessions.all()) {
+      const { principal, clientId } = session;
+      const revoked = [...session.subscriptions.keys()].filter(
+        (topicFilter) => !this.authorizer.maySubscribe(principal, clientId, topicFilter),
+      );
+      if (revoked.length > 0) this.subscriptions.unsubscribe(session, revoked, []);
+      for (const topicFilter of revoked) this.#options.onSubscriptionRevoked(session, topicFilter);
+      const mayReceive = (topic: Topic): boolean => this.#mayReceive(session, topic);
+      session.outbound.recheck(this.authorizer.isOpen ? undefined : mayReceive);
+    }
+  }
+
+  #mayReceive({ principal, clientId }: Session, topic: Topic): boolean {
+    return this.authorizer.mayReceive(principal, clientId, topic.text);
   }
 
   subscribe(session: Session, request: SubscribeRequest): CommitNumber {
@@ -156,6 +196,14 @@ export class Broker implements StoreEvents {
   publishInternal(message: Message): void {
     const stream = this.streams.of(message.topic);
     this.#accept(message, undefined, this.#tree.route(message.topic), stream);
+  }
+
+  #publishWill(message: Message, principal: Principal): void {
+    if (this.authorizer.mayPublish(principal, message.publisherId, message.topic.text)) {
+      this.publishInternal(message);
+    } else {
+      this.counters.droppedNotAuthorized++;
+    }
   }
 
   /** Calls back once when a held publish may be tried again. */
@@ -312,7 +360,8 @@ export class Broker implements StoreEvents {
       if (record !== undefined) this.#stage(session, record, qos, message, target);
     } else if (deferred !== undefined) {
       const commit = this.#store.openCommit;
-      this.#deferred.push({ commit, message: deferred, target, qos });
+      const rulesVersion = this.authorizer.version;
+      this.#deferred.push({ commit, message: deferred, target, qos, rulesVersion });
     } else {
       this.#deliver(message, target, qos);
     }
@@ -366,7 +415,14 @@ export class Broker implements StoreEvents {
     for (let next = this.#deferred.peek(); next !== undefined; next = this.#deferred.peek()) {
       if (next.commit > commit) return;
       this.#deferred.shift();
-      if (!next.target.subscriber.hasEnded) this.#deliver(next.message, next.target, next.qos);
+      const session = next.target.subscriber;
+      if (session.hasEnded) continue;
+      const isStale = next.rulesVersion !== this.authorizer.version;
+      if (isStale && !this.#mayReceive(session, next.message.topic)) {
+        this.counters.droppedNotAuthorized++;
+      } else {
+        this.#deliver(next.message, next.target, next.qos);
+      }
     }
   }
 
@@ -412,6 +468,7 @@ function outboundEventsOf(
       if (reason === "expired") counters.droppedExpired += count;
       else if (reason === "too-large") counters.droppedTooLarge += count;
       else if (reason === "oldest") counters.droppedOldest += count;
+      else if (reason === "not-authorized") counters.droppedNotAuthorized += count;
       else counters.droppedLost += count;
     },
   };

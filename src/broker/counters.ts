@@ -16,11 +16,20 @@ export class Counters {
   droppedLost = 0;
   /** Messages that a stream with drop-oldest or a session with a full backlog gave up. */
   droppedOldest = 0;
+  /** Messages that their publisher may not publish (QoS 0, wills) or their subscriber may not receive any more. */
+  droppedNotAuthorized = 0;
   /** QoS 0 messages that could not be stored because there was no room. */
   droppedNotStored = 0;
   /** Messages refused with a reason code, or whose publisher was held back and closed. */
   refused = 0;
   connectionsAccepted = 0;
+  /** Refused for a wrong user name or password. */
+  refusedCredentials = 0;
+  /** Refused for no user name, the session of another user, or a will that may not be published. */
+  refusedNotAuthorized = 0;
+  /** Refused because too many wait for their password to be checked. */
+  refusedBusy = 0;
+  /** Refused for any other reason. */
   connectionsRefused = 0;
   /** Connections closed for malformed packets or protocol errors. */
   protocolErrors = 0;

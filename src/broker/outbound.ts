@@ -15,6 +15,7 @@ import type { RetainedReplay } from "./retained-replay.ts";
 import { sentKey } from "./session-records.ts";
 import { type CommitNumber, type LogRecord, NO_COMMIT, type Ordinal, type Store } from "./store.ts";
 import type { Subscriber } from "./subscriber.ts";
+import type { Topic } from "./topic.ts";
 
 /** What is kept about a QoS 2 delivery under way; `done` until its references record goes. */
 export const SENT = { published: 1, released: 2, done: 3 } as const;
@@ -35,7 +36,7 @@ export interface OutboundLimits {
 }
 
 /** Messages that were owed and could not be delivered, by reason: for the counters. */
-export type DropReason = "expired" | "lost" | "too-large" | "oldest";
+export type DropReason = "expired" | "lost" | "too-large" | "oldest" | "not-authorized";
 
 export interface OutboundEvents {
   now(): number;
@@ -63,6 +64,10 @@ export class Outbound {
   readonly #recovered = new Map<Ordinal, { packetId: number; state: number }>();
   #outstanding = 0;
   #subscriber: Subscriber | undefined;
+  /** Set while there may be messages that were owed under other rules: asked before each delivery. */
+  #mayReceive: ((topic: Topic) => boolean) | undefined;
+  /** The last commit with messages owed under other rules. */
+  #recheckUntil: CommitNumber = NO_COMMIT;
 
   constructor(
     store: Store,
@@ -115,6 +120,12 @@ export class Outbound {
     const owed = owedOf(2, true, undefined);
     owed.ordinal = ordinal;
     this.#inflight.add(packetId, owed, "released", undefined).wasSent = true;
+  }
+
+  /** The rules have changed: what is owed by now is delivered only where `mayReceive` says so; undefined: always. */
+  recheck(mayReceive: ((topic: Topic) => boolean) | undefined): void {
+    this.#mayReceive = mayReceive;
+    this.#recheckUntil = this.#store.openCommit;
   }
 
   attach(subscriber: Subscriber): void {
@@ -225,16 +236,21 @@ export class Outbound {
       this.#settleSent(entry);
       return true;
     }
+    this.#release(this.#subscriber, entry);
+    return true;
+  }
+
+  /** PUBREL, once it is on disk that the message is with the client. */
+  #release(subscriber: Subscriber | undefined, entry: InflightEntry): void {
     if (entry.state === "published") {
       entry.state = "released";
       entry.commit = NO_COMMIT;
       if (entry.owed.chunk !== undefined || entry.owed.ordinal >= REPLAY_ORDINALS) {
         entry.commit = this.#store.openCommit;
-        this.#putSent(entry.owed.ordinal, SENT.released, packetId);
+        this.#putSent(entry.owed.ordinal, SENT.released, entry.packetId);
       }
     }
-    this.#subscriber?.release(packetId, entry.commit);
-    return true;
+    subscriber?.release(entry.packetId, entry.commit);
   }
 
   /** PUBCOMP. False when nothing with this packet identifier was released. */
@@ -255,6 +271,20 @@ export class Outbound {
     this.#pumpMemory(subscriber);
     this.#pumpLog(subscriber);
     this.#pumpReplays(subscriber);
+    if (this.#mayReceive !== undefined) this.#checkRecheck();
+  }
+
+  /** Stops asking once nothing is left from before the rules changed. */
+  #checkRecheck(): void {
+    const isDone =
+      this.#store.flushedCommit >= this.#recheckUntil &&
+      this.#inflight.size + this.#recovered.size + this.#replays.size === 0 &&
+      this.backlogSize === 0;
+    if (isDone) this.#mayReceive = undefined;
+  }
+
+  #isDenied(message: Message): boolean {
+    return this.#mayReceive?.(message.topic) === false;
   }
 
   #hasWindow(subscriber: Subscriber): boolean {
@@ -302,6 +332,7 @@ export class Outbound {
       this.#memory.take();
       // [MQTT-3.3.2-5]
       if (isExpired(pending.message, this.#events.now())) this.#events.onDropped("expired", 1);
+      else if (this.#isDenied(pending.message)) this.#events.onDropped("not-authorized", 1);
       else this.#send(subscriber, pending.owed, pending.message, undefined);
     }
   }
@@ -335,9 +366,10 @@ export class Outbound {
       return true;
     }
     const record = log.recordOf(owed);
-    if (record === undefined || isExpired(record, this.#events.now())) {
+    const reason = record === undefined ? "lost" : this.#dropReason(record);
+    if (record === undefined || reason !== undefined) {
       log.take();
-      this.#events.onDropped(record === undefined ? "lost" : "expired", 1);
+      if (reason !== undefined) this.#events.onDropped(reason, 1);
       log.settle(owed);
       return true;
     }
@@ -360,6 +392,11 @@ export class Outbound {
     entry.commit = this.#store.openCommit;
     this.#staged.push(entry);
     this.#events.onWaiting(this);
+  }
+
+  #dropReason(message: Message): DropReason | undefined {
+    if (isExpired(message, this.#events.now())) return "expired";
+    return this.#isDenied(message) ? "not-authorized" : undefined;
   }
 
   /** A QoS 2 delivery that was under way when the last run ended goes on where it was. */
@@ -400,6 +437,10 @@ export class Outbound {
 
   #replayOne(subscriber: Subscriber, replay: RetainedReplay, message: Message): void {
     if (isExpired(message, this.#events.now())) return;
+    if (this.#isDenied(message)) {
+      this.#events.onDropped("not-authorized", 1);
+      return;
+    }
     const qos = message.qos < replay.qos ? message.qos : replay.qos;
     if (qos === 0) {
       this.#events.onDelivered(0);
@@ -442,6 +483,10 @@ export class Outbound {
       this.#settleSent(entry);
       return;
     }
+    if (this.#isDenied(message)) {
+      this.#withdraw(subscriber, entry);
+      return;
+    }
     this.#markOutstanding(entry);
     const isDuplicate = entry.wasSent;
     entry.wasSent = true;
@@ -454,6 +499,20 @@ export class Outbound {
       owed.retain,
       owed.subscriptionIds,
     );
+  }
+
+  /**
+   * Not to be delivered any more. A QoS 2 message that was sent before the client may have: it is released, so that both sides
+   * forget its packet identifier; everything else counts as settled.
+   */
+  #withdraw(subscriber: Subscriber, entry: InflightEntry): void {
+    this.#events.onDropped("not-authorized", 1);
+    if (entry.owed.qos !== 2 || !entry.wasSent) {
+      this.#settleSent(entry);
+      return;
+    }
+    this.#markOutstanding(entry);
+    this.#release(subscriber, entry);
   }
 
   #markOutstanding(entry: InflightEntry): void {

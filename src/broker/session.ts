@@ -9,6 +9,7 @@
 
 import type { Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
+import type { Principal } from "./authenticator.ts";
 import type { Due } from "./due.ts";
 import type { QoS } from "./message.ts";
 import { Outbound, type OutboundEvents, type OutboundLimits } from "./outbound.ts";
@@ -30,6 +31,8 @@ export interface SessionSubscription extends SubscriptionOptions {
 export interface SessionRecord {
   readonly version: 1;
   readonly number: number;
+  /** User name of whom it belongs to; absent: anonymous. */
+  readonly user?: string;
   /** Null: never. */
   readonly expiryMs: number | null;
   /** Null while a connection is attached. */
@@ -43,6 +46,8 @@ export class Session {
   readonly clientId: string;
   /** Its number in the store's keys; 0 when it is not durable. */
   readonly number: number;
+  /** Whom it belongs to: nobody else can take it over, resume or end it. */
+  readonly principal: Principal;
   readonly isDurable: boolean;
   readonly subscriptions = new Map<string, SessionSubscription>();
   readonly outbound: Outbound;
@@ -63,6 +68,7 @@ export class Session {
   constructor(
     store: Store,
     clientId: string,
+    principal: Principal,
     number: number,
     expiryMs: number,
     limits: OutboundLimits,
@@ -70,6 +76,7 @@ export class Session {
   ) {
     this.#store = store;
     this.clientId = clientId;
+    this.principal = principal;
     this.number = number;
     this.expiryMs = expiryMs;
     this.isDurable = number !== 0;
@@ -93,6 +100,7 @@ export class Session {
     const record: SessionRecord = {
       version: 1,
       number: this.number,
+      ...(this.principal === undefined ? {} : { user: this.principal }),
       expiryMs: this.expiryMs === NEVER_MS ? null : this.expiryMs,
       detachedAt: this.owner === undefined ? (this.detachedAt ?? null) : null,
       subscriptions: [...this.subscriptions.values()],

@@ -2,6 +2,7 @@
 import { after, type Clock, type Instant } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { RingBuffer } from "../lib/ring-buffer.ts";
+import { ANONYMOUS, type Principal } from "./authenticator.ts";
 import type { Due } from "./due.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { OutboundEvents } from "./outbound.ts";
@@ -29,6 +30,8 @@ const STEP_KEYS = 1_000;
 
 export interface ConnectRequest {
   readonly clientId: string;
+  /** Who connects. */
+  readonly principal: Principal;
   readonly cleanStart: boolean;
   /** Session expiry interval in milliseconds; 0: ends with the connection; Infinity: never. */
   readonly expiryMs: number;
@@ -42,6 +45,9 @@ export interface ConnectResult {
   /** CONNACK waits for it. */
   readonly commit: CommitNumber;
 }
+
+/** Why a session is not given: there are too many, or it belongs to somebody else. */
+export type ConnectRefusal = "too-many-sessions" | "not-owner";
 
 export interface SessionsContext {
   readonly store: Store;
@@ -88,12 +94,13 @@ export class Sessions {
 
   /**
    * A client connects: an older connection of the same client identifier is ended [MQTT-3.1.4-3], its session resumed or
-   * ended [MQTT-3.1.2-4, 3.1.2-5]. Undefined: there are too many sessions.
+   * ended [MQTT-3.1.2-4, 3.1.2-5]. All that is only for whom the session belongs to.
    */
-  connect(request: ConnectRequest): ConnectResult | undefined {
+  connect(request: ConnectRequest): ConnectResult | ConnectRefusal {
     const { store, wills } = this.#context;
-    const { clientId, subscriber } = request;
+    const { clientId, principal, subscriber } = request;
     let session = this.#sessions.get(clientId);
+    if (session !== undefined && session.principal !== principal) return "not-owner";
     let isStaged = request.will !== undefined || wills.has(clientId);
     if (session?.owner !== undefined) {
       const { owner } = session;
@@ -108,10 +115,10 @@ export class Sessions {
     }
     const isPresent = session !== undefined;
     if (session === undefined) {
-      if (this.#sessions.size >= this.#context.limits.sessionsMax) return undefined;
-      session = this.#create(clientId, request.expiryMs);
+      if (this.#sessions.size >= this.#context.limits.sessionsMax) return "too-many-sessions";
+      session = this.#create(clientId, principal, request.expiryMs);
     }
-    wills.cancel(clientId);
+    this.#settleWill(clientId, principal);
     this.#context.deadlines.cancel(session.expiryDeadline);
     session.expiryMs = request.expiryMs;
     session.owner = subscriber;
@@ -120,6 +127,13 @@ export class Sessions {
     session.persist();
     isStaged ||= session.isDurable;
     return { session, isPresent, commit: isStaged ? store.openCommit : NO_COMMIT };
+  }
+
+  /** What is left of an older will: its owner is back and does not want it any more; somebody else cannot cancel it. */
+  #settleWill(clientId: string, principal: Principal): void {
+    const { wills, clock } = this.#context;
+    if (wills.principalOf(clientId) === principal) wills.cancel(clientId);
+    else wills.publishNow(clientId, clock.now());
   }
 
   /** The connection that owns the session is gone. Nothing happens when another one owns it by now. */
@@ -203,14 +217,22 @@ export class Sessions {
     return damaged;
   }
 
-  #create(clientId: string, expiryMs: number): Session {
+  #create(clientId: string, principal: Principal, expiryMs: number): Session {
     const number = expiryMs > 0 ? ++this.#lastNumber : 0;
-    return this.#enter(clientId, number, expiryMs);
+    return this.#enter(clientId, principal, number, expiryMs);
   }
 
-  #enter(clientId: string, number: number, expiryMs: number): Session {
+  #enter(clientId: string, principal: Principal, number: number, expiryMs: number): Session {
     const { store, limits, outboundEvents } = this.#context;
-    const session = new Session(store, clientId, number, expiryMs, limits.outbound, outboundEvents);
+    const session = new Session(
+      store,
+      clientId,
+      principal,
+      number,
+      expiryMs,
+      limits.outbound,
+      outboundEvents,
+    );
     this.#sessions.set(clientId, session);
     return session;
   }
@@ -225,7 +247,8 @@ export class Sessions {
   #recoverSession(clientId: string, record: SessionRecord, now: Instant): Session {
     const { tree } = this.#context;
     this.#lastNumber = Math.max(this.#lastNumber, record.number);
-    const session = this.#enter(clientId, record.number, record.expiryMs ?? NEVER_MS);
+    const principal = record.user ?? ANONYMOUS;
+    const session = this.#enter(clientId, principal, record.number, record.expiryMs ?? NEVER_MS);
     session.detachedAt = (record.detachedAt ?? now) as Instant;
     for (const subscription of record.subscriptions) {
       session.subscriptions.set(subscription.topicFilter, subscription);
@@ -317,6 +340,7 @@ function isSessionRecord(value: unknown): value is SessionRecord {
     typeof record.number === "number" &&
     record.number > 0 &&
     Number.isSafeInteger(record.number) &&
+    (record.user === undefined || typeof record.user === "string") &&
     isTime(record.expiryMs) &&
     isTime(record.detachedAt) &&
     Array.isArray(record.subscriptions) &&

@@ -1,9 +1,14 @@
 /**
  * Wills: on disk from CONNECT on, so that a crash cannot swallow them. After a crash each is due at the restart plus its
- * delay, unless its session resumes before [MQTT 5.0 section 3.1.2.5].
+ * delay, unless its session resumes before [MQTT 5.0 section 3.1.2.5]. Whether its principal may publish it is asked when
+ * that happens: its rights may have changed meanwhile.
+ *
+ * On disk: delayMs:f64 messageExpiryMs:f64 (-1: none) message; for a principal with a name before it a byte 0x81, which no
+ * delay begins with, the number of its bytes:u16, and its name.
  */
 import { after, type Instant } from "../lib/clock.ts";
 import type { Deadline, DeadlineHeap } from "../lib/deadline-heap.ts";
+import { ANONYMOUS, type Principal } from "./authenticator.ts";
 import type { Due } from "./due.ts";
 import type { Message } from "./message.ts";
 import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
@@ -11,7 +16,15 @@ import { clientIdOf, WILL_PREFIX, willKey } from "./session-records.ts";
 import type { Store } from "./store.ts";
 import type { TopicTable } from "./topic.ts";
 
+/** First byte of the record of a will with a principal: as a delay it would be below zero. */
+const WITH_PRINCIPAL = 0x81;
+
+const utf8 = new TextEncoder();
+const text = new TextDecoder();
+
 export interface Will {
+  /** In whose name it is published. */
+  readonly principal: Principal;
   /** Owns its payload. */
   readonly message: Message;
   readonly delayMs: number;
@@ -27,10 +40,14 @@ interface Kept {
 export class Wills {
   readonly #store: Store;
   readonly #deadlines: DeadlineHeap<Due>;
-  readonly #publish: (message: Message) => void;
+  readonly #publish: (message: Message, principal: Principal) => void;
   readonly #kept = new Map<string, Kept>();
 
-  constructor(store: Store, deadlines: DeadlineHeap<Due>, publish: (message: Message) => void) {
+  constructor(
+    store: Store,
+    deadlines: DeadlineHeap<Due>,
+    publish: (message: Message, principal: Principal) => void,
+  ) {
     this.#store = store;
     this.#deadlines = deadlines;
     this.#publish = publish;
@@ -44,6 +61,11 @@ export class Wills {
 
   has(clientId: string): boolean {
     return this.#kept.has(clientId);
+  }
+
+  /** In whose name the will is published, if there is one. */
+  principalOf(clientId: string): Principal {
+    return this.#kept.get(clientId)?.will.principal;
   }
 
   /** The will is not to be published: normal DISCONNECT, or the session goes on in time [MQTT-3.1.2-10, 3.1.3-9]. */
@@ -74,10 +96,10 @@ export class Wills {
     const kept = this.#kept.get(clientId);
     if (kept === undefined) return;
     this.cancel(clientId);
-    const { message, messageExpiryMs } = kept.will;
+    const { message, messageExpiryMs, principal } = kept.will;
     message.receivedAt = now;
     message.expiresAt = messageExpiryMs === undefined ? undefined : after(now, messageExpiryMs);
-    this.#publish(message);
+    this.#publish(message, principal);
   }
 
   /** After a restart: all wills on disk are armed. Returns how many records were damaged. */
@@ -102,22 +124,47 @@ export class Wills {
 }
 
 function encodeWill(will: Will): Uint8Array {
+  const head = encodePrincipal(will.principal);
   const message = encodeMessageRecord(will.message);
-  const bytes = new Uint8Array(16 + message.length);
+  const start = head.length;
+  const bytes = new Uint8Array(start + 16 + message.length);
   const view = new DataView(bytes.buffer);
-  view.setFloat64(0, will.delayMs);
-  view.setFloat64(8, will.messageExpiryMs ?? -1);
-  bytes.set(message, 16);
+  bytes.set(head);
+  view.setFloat64(start, will.delayMs);
+  view.setFloat64(start + 8, will.messageExpiryMs ?? -1);
+  bytes.set(message, start + 16);
   return bytes;
 }
 
-function decodeWill(bytes: Uint8Array, topics: TopicTable): Will | undefined {
+function encodePrincipal(principal: Principal): Uint8Array {
+  if (principal === undefined) return new Uint8Array(0);
+  const name = utf8.encode(principal);
+  const head = new Uint8Array(3 + name.length);
+  head[0] = WITH_PRINCIPAL;
+  new DataView(head.buffer).setUint16(1, name.length);
+  head.set(name, 3);
+  return head;
+}
+
+function decodeWill(record: Uint8Array, topics: TopicTable): Will | undefined {
+  if (record[0] !== WITH_PRINCIPAL) return decodeWillOf(ANONYMOUS, record, topics);
+  if (record.length < 3) return undefined;
+  const end = 3 + new DataView(record.buffer, record.byteOffset).getUint16(1);
+  return decodeWillOf(text.decode(record.subarray(3, end)), record.subarray(end), topics);
+}
+
+function decodeWillOf(
+  principal: Principal,
+  bytes: Uint8Array,
+  topics: TopicTable,
+): Will | undefined {
   if (bytes.length < 16) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const message = decodeMessageRecord(bytes.subarray(16), topics);
   if (message === undefined) return undefined;
   const messageExpiryMs = view.getFloat64(8);
   return {
+    principal,
     message,
     delayMs: view.getFloat64(0),
     messageExpiryMs: messageExpiryMs < 0 ? undefined : messageExpiryMs,

@@ -21,7 +21,9 @@ export function addConfigOptions(command: Command): Command {
     .option("--tls-cert <file>", "certificate of mqtts:// and wss:// listeners, PEM")
     .option("--tls-key <file>", "its private key, PEM")
     .option("--tls-ca <file>", "certification authorities for certificates of clients, PEM")
-    .option("--allow-anonymous", "allow listeners beyond loopback without authentication");
+    .option("--users <file>", "users and their passwords, see rillmq passwd")
+    .option("--rules <file>", "who may publish and subscribe to what, YAML")
+    .option("--allow-anonymous", "let clients without a user name come in, also beyond loopback");
 }
 
 /**

@@ -1,5 +1,7 @@
 /** CONNECT: what is asked for, and what of it is granted [MQTT 5.0 section 3.1]. Pure: reads the packet and the options. */
 
+import type { Principal } from "../broker/authenticator.ts";
+import type { Authorizer } from "../broker/authorization.ts";
 import { NEVER_MS } from "../broker/session.ts";
 import type { Topic, TopicTable } from "../broker/topic.ts";
 import { isTopicName, levelCount } from "../broker/topic.ts";
@@ -19,6 +21,7 @@ const RECEIVE_MAXIMUM_DEFAULT = 65_535;
 /** What the connection works with once CONNECT is accepted. */
 export interface Granted {
   readonly clientId: string;
+  readonly principal: Principal;
   readonly cleanStart: boolean;
   readonly expiryMs: number;
   readonly will: Will | undefined;
@@ -31,13 +34,16 @@ export interface Granted {
   readonly connackProperties: Properties;
 }
 
-/** A reason code of 0x80 or more, or what is granted. */
-export function grantConnect(
-  packet: ConnectPacket,
-  options: ConnectionOptions,
-  topics: TopicTable,
-  now: Instant,
-): Granted | number {
+/** What the answer to a CONNECT depends on, beside the packet. */
+export interface ConnectContext {
+  readonly options: ConnectionOptions;
+  readonly topics: TopicTable;
+  readonly authorizer: Authorizer;
+  readonly now: Instant;
+}
+
+/** A reason code of 0x80 or more for what is refused to anybody; 0: it depends on who it is. */
+export function refuseConnect(packet: ConnectPacket): number {
   const { properties, protocolVersion } = packet;
   const isV5 = protocolVersion === ProtocolVersion.v5;
   if (properties.authenticationMethod !== undefined) return ReasonCode.badAuthenticationMethod;
@@ -48,8 +54,20 @@ export function grantConnect(
   if (packet.clientId === "" && !isV5 && !packet.cleanStart) {
     return ReasonCode.clientIdentifierNotValid;
   }
+  return 0;
+}
+
+/** What is granted to this principal, or a reason code of 0x80 or more. */
+export function grantConnect(
+  packet: ConnectPacket,
+  principal: Principal,
+  context: ConnectContext,
+): Granted | number {
+  const { properties, protocolVersion } = packet;
+  const { options } = context;
+  const isV5 = protocolVersion === ProtocolVersion.v5;
   const clientId = packet.clientId === "" ? options.assignClientId() : packet.clientId;
-  const will = willOf(packet, clientId, topics, options.topicLevelsMax, now);
+  const will = willOf(packet, principal, clientId, context);
   if (typeof will === "number") return will;
   const expiryMs = Math.min(askedExpiryMs(packet), options.sessionExpiryMaxMs);
   const keepAliveSeconds = isV5
@@ -57,6 +75,7 @@ export function grantConnect(
     : packet.keepAliveSeconds;
   const granted: Granted = {
     clientId,
+    principal,
     cleanStart: packet.cleanStart,
     expiryMs,
     will,
@@ -106,17 +125,18 @@ export const mayPublishTo = (topic: Topic, levelsMax: number): boolean =>
 
 function willOf(
   packet: ConnectPacket,
+  principal: Principal,
   clientId: string,
-  topics: TopicTable,
-  levelsMax: number,
-  now: Instant,
+  { topics, options, authorizer, now }: ConnectContext,
 ): Will | undefined | number {
   const { will } = packet;
   if (will === undefined) return undefined;
   const topic = topics.of(will.topic);
-  if (!mayPublishTo(topic, levelsMax)) return ReasonCode.topicNameInvalid;
+  if (!mayPublishTo(topic, options.topicLevelsMax)) return ReasonCode.topicNameInvalid;
+  if (!authorizer.mayPublish(principal, clientId, topic.text)) return ReasonCode.notAuthorized;
   const expirySeconds = will.properties.messageExpirySeconds;
   return {
+    principal,
     message: {
       topic,
       qos: will.qos,

@@ -1,5 +1,10 @@
-/** The bounds of one connection; see the configuration for their defaults. */
+import type { Authenticator } from "../broker/authenticator.ts";
+
+/** The bounds of one connection, see the configuration for their defaults; and who says who is at its other end. */
 export interface ConnectionOptions {
+  readonly authenticator: Authenticator;
+  /** Its listener lets clients in that give no user name. */
+  readonly allowsAnonymous: boolean;
   /** Largest packet taken, in bytes. */
   readonly packetBytesMax: number;
   /** Largest packet taken before CONNECT was accepted, in bytes. */

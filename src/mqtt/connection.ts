@@ -1,7 +1,10 @@
 /**
  * One network connection that speaks MQTT, server side; sans-IO.
  *
- *     awaitingConnect --CONNECT--> connected --DISCONNECT, error, end--> closed
+ *     awaitingConnect --CONNECT--> authenticating --accepted--> connected --DISCONNECT, error, end--> closed
+ *
+ * While it is found out who the client is (**authenticating**) nothing is decoded and the network is not read; what was on its
+ * way is kept, up to a bound, and the connect deadline still holds.
  *
  * Inside `connected` a publisher may be **held**: a PUBLISH finds no room in the store. It waits, and behind it in order what
  * came later, but for acknowledgements and pings; beyond a bound nothing more is decoded
@@ -10,15 +13,21 @@
  * attached when it leaves. The file is long because a state machine is read in one piece.
  */
 import { AcknowledgementQueue } from "../broker/acknowledgements.ts";
+import type {
+  AuthenticationOutcome,
+  AuthenticationRefusal,
+  Principal,
+} from "../broker/authenticator.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { Due } from "../broker/due.ts";
 import type { Message, QoS } from "../broker/message.ts";
 import type { Session } from "../broker/session.ts";
+import type { ConnectRefusal } from "../broker/sessions.ts";
 import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
 import type { EndReason, Subscriber } from "../broker/subscriber.ts";
 import { after, type Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
-import { expiryMsOf, type Granted, grantConnect } from "./accept-connect.ts";
+import { expiryMsOf, type Granted, grantConnect, refuseConnect } from "./accept-connect.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { Decoder } from "./decoder.ts";
 import { encodePacket, writeAck } from "./encoder.ts";
@@ -44,6 +53,20 @@ import { answerSubscribe, answerUnsubscribe } from "./subscribe.ts";
 /** Keep alive is over after one and a half times the interval [MQTT-3.1.2-22]. */
 const KEEP_ALIVE_GRACE = 1.5;
 
+/** Most bytes that are kept while it is found out who the client is: what the network had read already. */
+const EARLY_BYTES_MAX = 262_144;
+
+const AUTHENTICATION_REASON_CODES: Readonly<Record<AuthenticationRefusal, number>> = {
+  "bad-credentials": ReasonCode.badUserNameOrPassword,
+  "not-authorized": ReasonCode.notAuthorized,
+  busy: ReasonCode.serverBusy,
+};
+
+const SESSION_REASON_CODES: Readonly<Record<ConnectRefusal, number>> = {
+  "too-many-sessions": ReasonCode.quotaExceeded,
+  "not-owner": ReasonCode.notAuthorized,
+};
+
 interface Ack {
   readonly type: AckType;
   readonly packetId: number;
@@ -59,7 +82,9 @@ export class MqttConnection implements Subscriber, Due {
   readonly #inbound: Inbound;
   /** Chunks that came while nothing more was decoded: the network is not read, but some were on their way. */
   readonly #undecoded: Uint8Array[] = [];
-  #state: "awaitingConnect" | "connected" | "closed" = "awaitingConnect";
+  #state: "awaitingConnect" | "authenticating" | "connected" | "closed" = "awaitingConnect";
+  /** Gives up finding out who the client is. */
+  #cancelAuthentication: (() => void) | undefined;
   #version: ProtocolVersion = ProtocolVersion.v311;
   #session: Session | undefined;
   #granted: Granted | undefined;
@@ -99,8 +124,15 @@ export class MqttConnection implements Subscriber, Due {
   /** Bytes from the network; they stay unchanged. */
   receive(chunk: Uint8Array): void {
     if (this.#state === "closed") return;
-    if (this.#held.isFull || this.#undecoded.length > 0) this.#undecoded.push(chunk);
+    if (this.#state === "authenticating") this.#keepEarly(chunk);
+    else if (this.#held.isFull || this.#undecoded.length > 0) this.#undecoded.push(chunk);
     else this.#decodeChunk(chunk);
+  }
+
+  #keepEarly(chunk: Uint8Array): void {
+    this.#undecoded.push(chunk);
+    const bytes = this.#undecoded.reduce((sum, { length }) => sum + length, 0);
+    if (bytes > EARLY_BYTES_MAX) this.#refuse(ReasonCode.packetTooLarge);
   }
 
   /** There is room in the output again. */
@@ -119,6 +151,10 @@ export class MqttConnection implements Subscriber, Due {
     if (this.#state === "closed") return;
     if (this.#state === "awaitingConnect") {
       this.#close(false);
+      return;
+    }
+    if (this.#state === "authenticating") {
+      this.#refuse(ReasonCode.serverBusy);
       return;
     }
     if (this.#heldSince !== undefined) {
@@ -180,7 +216,7 @@ export class MqttConnection implements Subscriber, Due {
 
   #decodeAll(): void {
     try {
-      while (this.#state !== "closed" && !this.#held.isFull) {
+      while (this.#canDecode()) {
         const packet = this.#decoder.next();
         if (packet === undefined) return;
         if (this.#held.isEmpty || passesHeld(packet)) this.#handle(packet);
@@ -190,6 +226,10 @@ export class MqttConnection implements Subscriber, Due {
     } catch (error) {
       this.#onError(error);
     }
+  }
+
+  #canDecode(): boolean {
+    return this.#state !== "closed" && this.#state !== "authenticating" && !this.#held.isFull;
   }
 
   #onError(error: unknown): void {
@@ -253,22 +293,63 @@ export class MqttConnection implements Subscriber, Due {
 
   #connect(packet: ConnectPacket): void {
     this.#version = packet.protocolVersion;
-    const { clock, topics, counters } = this.#broker;
-    const granted = grantConnect(packet, this.#options, topics, clock.now());
-    const result =
-      typeof granted === "number"
-        ? granted
-        : (this.#broker.connect({ ...granted, subscriber: this }) ?? ReasonCode.quotaExceeded);
-    if (typeof granted === "number" || typeof result === "number") {
-      counters.connectionsRefused++;
-      this.#fail(typeof result === "number" ? result : ReasonCode.unspecifiedError);
+    const refusal = refuseConnect(packet);
+    if (refusal !== 0) {
+      this.#refuse(refusal);
+      return;
+    }
+    const { authenticator, allowsAnonymous } = this.#options;
+    const { username, password } = packet;
+    const claim = { username, password, address: this.#link.peer.address, allowsAnonymous };
+    this.#state = "authenticating";
+    let isAtOnce = true;
+    const cancel = authenticator.authenticate(claim, (outcome) => {
+      this.#onAuthenticated(packet, outcome);
+      if (!isAtOnce) this.#decodeEarly();
+    });
+    isAtOnce = false;
+    // The answer may have come already.
+    if (this.#isAuthenticating()) this.#cancelAuthentication = cancel;
+  }
+
+  #isAuthenticating(): boolean {
+    return this.#state === "authenticating";
+  }
+
+  /** What came while it was found out who the client is. */
+  #decodeEarly(): void {
+    if (this.#state === "closed") return;
+    this.#link.setPaused(false);
+    this.#decodeAll();
+    this.#decodeUndecoded();
+  }
+
+  #onAuthenticated(packet: ConnectPacket, outcome: AuthenticationOutcome): void {
+    if (this.#state !== "authenticating") return;
+    this.#cancelAuthentication = undefined;
+    if (outcome.isAccepted) this.#accept(packet, outcome.principal);
+    else this.#refuse(AUTHENTICATION_REASON_CODES[outcome.refusal]);
+  }
+
+  #accept(packet: ConnectPacket, principal: Principal): void {
+    const { clock, topics, counters, authorizer } = this.#broker;
+    const context = { options: this.#options, topics, authorizer, now: clock.now() };
+    const granted = grantConnect(packet, principal, context);
+    if (typeof granted === "number") {
+      this.#refuse(granted);
+      return;
+    }
+    const result = this.#broker.connect({ ...granted, subscriber: this });
+    if (typeof result === "string") {
+      this.#refuse(SESSION_REASON_CODES[result]);
       return;
     }
     counters.connectionsAccepted++;
     this.#state = "connected";
+    this.#lastReceivedAt = context.now;
     this.#granted = granted;
     this.#session = result.session;
-    this.#inbound.open(granted.clientId, packet.protocolVersion);
+    this.#inbound.open(result.session, packet.protocolVersion);
     this.#decoder.packetBytesMax = this.#options.packetBytesMax;
     this.#broker.deadlines.cancel(this.#deadline);
     this.#deadline = undefined;
@@ -350,7 +431,11 @@ export class MqttConnection implements Subscriber, Due {
     this.#scheduleKeepAlive();
     this.#link.setPaused(false);
     this.#decodeAll();
-    while (!this.#held.isFull) {
+    this.#decodeUndecoded();
+  }
+
+  #decodeUndecoded(): void {
+    while (this.#canDecode()) {
       const chunk = this.#undecoded.shift();
       if (chunk === undefined) return;
       this.#decodeChunk(chunk);
@@ -400,6 +485,16 @@ export class MqttConnection implements Subscriber, Due {
     this.#link.touch();
   }
 
+  /** CONNECT is refused. */
+  #refuse(reasonCode: number): void {
+    const { counters } = this.#broker;
+    if (reasonCode === ReasonCode.badUserNameOrPassword) counters.refusedCredentials++;
+    else if (reasonCode === ReasonCode.notAuthorized) counters.refusedNotAuthorized++;
+    else if (reasonCode === ReasonCode.serverBusy) counters.refusedBusy++;
+    else counters.connectionsRefused++;
+    this.#fail(reasonCode);
+  }
+
   /** Says why, where the protocol has a packet for it, and closes [MQTT-4.13.1-1]. */
   #fail(reasonCode: number): void {
     if (this.#state === "closed") return;
@@ -418,6 +513,8 @@ export class MqttConnection implements Subscriber, Due {
   #close(sendWill: boolean, expiryMs?: number): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
+    this.#cancelAuthentication?.();
+    this.#cancelAuthentication = undefined;
     const session = this.#session;
     this.#broker.deadlines.cancel(this.#deadline);
     this.#broker.forgetHeld(this.#resume);

@@ -20,8 +20,15 @@ export class Inbound {
   readonly #broker: Broker;
   readonly #options: ConnectionOptions;
   readonly #topics: TopicCache;
-  /** By alias [MQTT 5.0 section 3.3.2.3.4]. */
+  /** By alias [MQTT 5.0 section 3.3.2.3.4]; those of topics that may not be published to apart. */
   readonly #aliases = new Map<number, Topic>();
+  readonly #deniedAliases = new Map<number, Topic>();
+  #session: Session | undefined;
+  /** Of the rules that the cached topics and aliases were held against. */
+  #rulesVersion = 0;
+  /** Why the last topic that was looked at may not be published to; 0: it may. */
+  #topicRefusal = 0;
+  #lastDenied = NOWHERE;
   /** Filled anew for each PUBLISH. */
   readonly #message: Message;
   #version: ProtocolVersion = ProtocolVersion.v311;
@@ -34,9 +41,7 @@ export class Inbound {
   constructor(broker: Broker, options: ConnectionOptions) {
     this.#broker = broker;
     this.#options = options;
-    this.#topics = new TopicCache(broker.topics, (topic) =>
-      mayPublishTo(topic, options.topicLevelsMax),
-    );
+    this.#topics = new TopicCache(broker.topics, (topic) => this.#judge(topic) === 0);
     this.#message = {
       topic: NOWHERE,
       qos: 0,
@@ -52,9 +57,11 @@ export class Inbound {
   }
 
   /** CONNECT was accepted. */
-  open(clientId: string, version: ProtocolVersion): void {
-    this.#message.publisherId = clientId;
+  open(session: Session, version: ProtocolVersion): void {
+    this.#session = session;
+    this.#message.publisherId = session.clientId;
     this.#version = version;
+    this.#rulesVersion = this.#broker.authorizer.version;
   }
 
   /** PUBACK, or PUBREC with an error, has left. */
@@ -83,9 +90,10 @@ export class Inbound {
       }
     }
     if (qos > 0) this.#countIn();
+    if (this.#rulesVersion !== this.#broker.authorizer.version) this.#onRulesChanged();
     const topic = this.#topicOf(packet);
     if (topic === undefined) {
-      this.#refuse(qos, ReasonCode.topicNameInvalid);
+      this.#refuse(qos, this.#topicRefusal);
       return true;
     }
     this.#fill(packet, topic, now);
@@ -120,8 +128,15 @@ export class Inbound {
     this.ackCommit = commit;
   }
 
-  /** A topic that may not be published to: version 5 refuses the message, 3.x can only close. */
+  /**
+   * A topic that may not be published to: version 5 refuses the message, 3.x can only close, because its acknowledgement says
+   * that all is well. QoS 0 promises nothing: what is not authorized is dropped.
+   */
   #refuse(qos: number, reasonCode: number): void {
+    if (qos === 0 && reasonCode === ReasonCode.notAuthorized) {
+      this.#broker.counters.droppedNotAuthorized++;
+      return;
+    }
     if (qos === 0 || this.#version !== ProtocolVersion.v5) {
       throw new ProtocolError(reasonCode, "a topic that may not be published to");
     }
@@ -152,6 +167,7 @@ export class Inbound {
     const alias = packet.properties?.topicAlias;
     const { bytes, topicStart, topicEnd } = packet;
     if (alias === undefined) {
+      this.#topicRefusal = ReasonCode.topicNameInvalid;
       return topicStart === topicEnd ? undefined : this.#topics.of(bytes, topicStart, topicEnd);
     }
     // [MQTT-3.3.2-8, 3.3.2-9]
@@ -161,11 +177,46 @@ export class Inbound {
     if (topicStart === topicEnd) {
       const known = this.#aliases.get(alias);
       if (known !== undefined) return known;
+      if (this.#deniedAliases.has(alias)) {
+        this.#topicRefusal = ReasonCode.notAuthorized;
+        return undefined;
+      }
       throw new ProtocolError(ReasonCode.protocolError, "a topic alias that was never set");
     }
     const topic = this.#topics.of(bytes, topicStart, topicEnd);
-    if (topic !== undefined) this.#aliases.set(alias, topic);
+    if (topic !== undefined) this.#setAlias(alias, topic, true);
+    else if (this.#topicRefusal === ReasonCode.notAuthorized) {
+      this.#setAlias(alias, this.#lastDenied, false);
+    }
     return topic;
+  }
+
+  #setAlias(alias: number, topic: Topic, isAllowed: boolean): void {
+    (isAllowed ? this.#aliases : this.#deniedAliases).set(alias, topic);
+    (isAllowed ? this.#deniedAliases : this.#aliases).delete(alias);
+  }
+
+  /** 0, or the reason code why this topic may not be published to. */
+  #judge(topic: Topic): number {
+    const session = this.#session;
+    this.#topicRefusal = 0;
+    if (session === undefined || !mayPublishTo(topic, this.#options.topicLevelsMax)) {
+      this.#topicRefusal = ReasonCode.topicNameInvalid;
+    } else if (
+      !this.#broker.authorizer.mayPublish(session.principal, session.clientId, topic.text)
+    ) {
+      this.#topicRefusal = ReasonCode.notAuthorized;
+      this.#lastDenied = topic;
+    }
+    return this.#topicRefusal;
+  }
+
+  #onRulesChanged(): void {
+    this.#rulesVersion = this.#broker.authorizer.version;
+    this.#topics.clear();
+    for (const [alias, topic] of [...this.#aliases, ...this.#deniedAliases]) {
+      this.#setAlias(alias, topic, this.#judge(topic) === 0);
+    }
   }
 
   #countIn(): void {

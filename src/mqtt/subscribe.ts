@@ -32,7 +32,7 @@ export function answerSubscribe(
   const refused: number[] = [];
   for (const entry of packet.subscriptions) {
     const { topicFilter, qos, noLocal, retainAsPublished, retainHandling } = entry;
-    const refusal = refusalOf(topicFilter, options.topicLevelsMax);
+    const refusal = refusalOf(broker, session, topicFilter, options.topicLevelsMax);
     refused.push(refusal);
     if (refusal !== 0) continue;
     const granted = { qos, noLocal, retainAsPublished, retainHandling, subscriptionId };
@@ -64,8 +64,15 @@ export function answerUnsubscribe(
 }
 
 /** 0: the filter is fine. */
-function refusalOf(topicFilter: string, levelsMax: number): number {
+function refusalOf(
+  { authorizer }: Broker,
+  { principal, clientId }: Session,
+  topicFilter: string,
+  levelsMax: number,
+): number {
   if (topicFilter.startsWith("$share/")) return ReasonCode.sharedSubscriptionsNotSupported;
   if (!isTopicFilter(topicFilter)) return ReasonCode.topicFilterInvalid;
-  return levelCount(topicFilter) > levelsMax ? ReasonCode.quotaExceeded : 0;
+  if (levelCount(topicFilter) > levelsMax) return ReasonCode.quotaExceeded;
+  const isAllowed = authorizer.maySubscribe(principal, clientId, topicFilter);
+  return isAllowed ? 0 : ReasonCode.notAuthorized;
 }

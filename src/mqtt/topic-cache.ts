@@ -18,6 +18,11 @@ export class TopicCache {
     this.#isAllowed = isAllowed;
   }
 
+  /** The rules have changed: asks again. */
+  clear(): void {
+    this.#slots.fill(undefined);
+  }
+
   /**
    * The topic with these bytes; undefined when it may not be published to. Hot path: per message.
    * @throws ProtocolError when it is not UTF-8 [MQTT-1.5.4-1]

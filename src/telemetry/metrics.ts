@@ -133,6 +133,7 @@ const TOTALS: readonly Total[] = [
       ["droppedLost", "lost"],
       ["droppedOldest", "oldest"],
       ["droppedNotStored", "not-stored"],
+      ["droppedNotAuthorized", "not-authorized"],
     ],
   },
   {
@@ -147,8 +148,14 @@ const TOTALS: readonly Total[] = [
   },
   {
     name: "rillmq_connections_refused_total",
-    help: "Connections refused.",
-    parts: [["connectionsRefused"]],
+    help: "Connections refused, by reason.",
+    label: "reason",
+    parts: [
+      ["refusedCredentials", "bad-credentials"],
+      ["refusedNotAuthorized", "not-authorized"],
+      ["refusedBusy", "authentication-busy"],
+      ["connectionsRefused", "other"],
+    ],
   },
   {
     name: "rillmq_protocol_errors_total",

@@ -2,6 +2,8 @@
  * A broker without sockets, disk or time: `Broker` on a `MemoryStore`, a clock that a test sets, and connections on
  * fake links. A crash forgets the broker and what was not flushed; the disk stays.
  */
+import { openAuthenticator } from "../../src/broker/authenticator.ts";
+import { type AccessPolicy, Authorization } from "../../src/broker/authorization.ts";
 import { Broker } from "../../src/broker/broker.ts";
 import type { BrokerLimits } from "../../src/broker/limits.ts";
 import type { StreamLoss, StreamSettings } from "../../src/broker/streams.ts";
@@ -38,6 +40,10 @@ export class VirtualNode {
   readonly disk = new MemoryDisk();
   readonly losses: StreamLoss[] = [];
   readonly failures: Error[] = [];
+  /** The rules; outlive a crash. Change them with `setPolicy`. */
+  readonly authorization = new Authorization();
+  /** Subscriptions that rules took away, as `clientId topicFilter`. */
+  readonly revoked: string[] = [];
   broker: Broker;
   store: MemoryStore;
   readonly #options: VirtualNodeOptions;
@@ -52,6 +58,13 @@ export class VirtualNode {
 
   get now(): Instant {
     return this.#clock.now();
+  }
+
+  /** Puts rules in force. */
+  setPolicy(policy: AccessPolicy): void {
+    this.authorization.replace(policy);
+    this.broker.onPolicyChanged();
+    this.turn();
   }
 
   /** A new network connection without CONNECT. */
@@ -139,6 +152,9 @@ export class VirtualNode {
         sessionExpiryMaxMs: Number.POSITIVE_INFINITY,
         ...limits,
       },
+      authorizer: this.authorization,
+      onSubscriptionRevoked: ({ clientId }, topicFilter) =>
+        this.revoked.push(`${clientId} ${topicFilter}`),
       streams,
       deliveredBefore: () => undefined,
       onSealing: () => undefined,
@@ -152,6 +168,8 @@ export class VirtualNode {
 
   #connectionOptions(): ConnectionOptions {
     return {
+      authenticator: openAuthenticator,
+      allowsAnonymous: true,
       packetBytesMax: MIB,
       connectPacketBytesMax: 65_536,
       connectTimeoutMs: 10_000,

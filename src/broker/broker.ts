@@ -46,6 +46,11 @@ import { Wills } from "./wills.ts";
 /** How often what nobody needs is let go and lazy records are staged. */
 const CHORES_INTERVAL_MS = 1_000;
 
+/** What deliveries that wait for the flush of a QoS 2 publish may take; beyond it publishers are held. */
+const DEFERRED_BYTES_MAX = 8_388_608;
+/** What the objects around one of them take, about. */
+const DELIVERY_BYTES = 256;
+
 /** What became of a publish. */
 export const PublishOutcome = { accepted: 0, noSubscribers: 1, hold: 2, refused: 3 } as const;
 export type PublishOutcome = (typeof PublishOutcome)[keyof typeof PublishOutcome];
@@ -101,6 +106,8 @@ export class Broker implements StoreEvents {
   #staged: Session[] = [];
   #sealed: Session[] = [];
   readonly #deferred = new RingBuffer<Deferred>();
+  /** Payload bytes of messages in `#deferred`, counted per delivery. */
+  #deferredBytes = 0;
   /** Sessions with room or work for the end of the turn. */
   readonly #dirty = new Set<Session>();
   /** Publishers held back until there is room. */
@@ -317,7 +324,9 @@ export class Broker implements StoreEvents {
 
   #refusal(message: Message, stream: Stream | undefined): PublishOutcome {
     const refusal = this.#store.refusal();
-    if (refusal === "pending-full") return PublishOutcome.hold;
+    if (refusal === "pending-full" || this.#deferredBytes >= DEFERRED_BYTES_MAX) {
+      return PublishOutcome.hold;
+    }
     if (refusal !== undefined || stream?.isFull === true) return PublishOutcome.refused;
     if (message.retain && !this.retained.hasRoom(message)) return PublishOutcome.refused;
     return PublishOutcome.accepted;
@@ -362,6 +371,7 @@ export class Broker implements StoreEvents {
       const commit = this.#store.openCommit;
       const rulesVersion = this.authorizer.version;
       this.#deferred.push({ commit, message: deferred, target, qos, rulesVersion });
+      this.#deferredBytes += deferred.payloadEnd + DELIVERY_BYTES;
     } else {
       this.#deliver(message, target, qos);
     }
@@ -415,6 +425,7 @@ export class Broker implements StoreEvents {
     for (let next = this.#deferred.peek(); next !== undefined; next = this.#deferred.peek()) {
       if (next.commit > commit) return;
       this.#deferred.shift();
+      this.#deferredBytes -= next.message.payloadEnd + DELIVERY_BYTES;
       const session = next.target.subscriber;
       if (session.hasEnded) continue;
       const isStale = next.rulesVersion !== this.authorizer.version;

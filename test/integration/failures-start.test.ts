@@ -51,30 +51,32 @@ test("a listener beyond loopback needs --allow-anonymous", async (t) => {
   assert.equal((await broker.stop()).exitCode, 0);
 });
 
-test("without its centre the broker starts, acknowledges and is ready", async (t) => {
-  const home = new BrokerHome(t);
-  const config = {
-    streams: [{ name: "telemetry", filters: ["sim/#"] }],
-    uplinks: [
-      {
-        name: "centre",
-        driver: "nats",
-        // The discard port: nobody listens there.
-        url: "nats://127.0.0.1:9",
-        backoffMinMs: 50,
-        lanes: [{ stream: "telemetry" }],
-      },
-    ],
-  };
-  const broker = await home.start({ config });
-  const wire = await WireClient.open(broker.port, ProtocolVersion.v5);
-  assert.equal((await wire.connect({ clientId: "device" })).reasonCode, 0);
-  wire.send(publishPacket("sim/d1/sensor", "1", { qos: 1, packetId: 1 }));
-  assert.equal((await wire.takeType(PacketType.puback, 1)).packet.reasonCode, 0);
-  assert.equal((await fetch(`${broker.httpUrl}/readyz`)).status, 200);
-  const metrics = await (await fetch(`${broker.httpUrl}/metrics`)).text();
-  assert.match(metrics, /^rillmq_uplink_lag_messages\{[^}]*\} 1$/m);
-  await wire.drop();
-  const { exitCode, stderr } = await broker.stop();
-  assert.equal(exitCode, 0, stderr);
-});
+for (const driver of ["nats", "mqtt"]) {
+  test(`without its centre (${driver}) the broker starts, acknowledges and is ready`, async (t) => {
+    const home = new BrokerHome(t);
+    const config = {
+      streams: [{ name: "telemetry", filters: ["sim/#"] }],
+      uplinks: [
+        {
+          name: "centre",
+          driver,
+          // The discard port: nobody listens there.
+          url: `${driver}://127.0.0.1:9`,
+          backoffMinMs: 50,
+          lanes: [{ stream: "telemetry" }],
+        },
+      ],
+    };
+    const broker = await home.start({ config });
+    const wire = await WireClient.open(broker.port, ProtocolVersion.v5);
+    assert.equal((await wire.connect({ clientId: "device" })).reasonCode, 0);
+    wire.send(publishPacket("sim/d1/sensor", "1", { qos: 1, packetId: 1 }));
+    assert.equal((await wire.takeType(PacketType.puback, 1)).packet.reasonCode, 0);
+    assert.equal((await fetch(`${broker.httpUrl}/readyz`)).status, 200);
+    const metrics = await (await fetch(`${broker.httpUrl}/metrics`)).text();
+    assert.match(metrics, /^rillmq_uplink_lag_messages\{[^}]*\} 1$/m);
+    await wire.drop();
+    const { exitCode, stderr } = await broker.stop();
+    assert.equal(exitCode, 0, stderr);
+  });
+}

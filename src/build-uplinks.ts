@@ -5,6 +5,8 @@ import type { Config, UplinkConfig } from "./config.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Random } from "./lib/random.ts";
 import type { Log } from "./telemetry/log.ts";
+import type { CredentialSources } from "./uplink/credentials.ts";
+import type { LaneSettings } from "./uplink/lane.ts";
 import type { Driver } from "./uplink/remote.ts";
 import type { Uplink } from "./uplink/uplink.ts";
 
@@ -32,11 +34,10 @@ export async function buildUplinks(config: Config, context: UplinkContext): Prom
           const stream = broker.streams.all.find(({ name }) => name === lane.stream);
           return stream === undefined
             ? []
-            : [{ stream: stream.name, log: stream.log, class: lane.class }];
+            : [{ ...laneOf(lane), stream: stream.name, log: stream.log }];
         }),
         driver: await driverOf(settings),
         log,
-        ledger: (entry) => log("warn", "records lost", { uplink: settings.name, ...entry }),
         windowMax: settings.window,
         inflightBytesMax: settings.inflightBytesMax,
         backoffMinMs: settings.backoffMinMs,
@@ -44,24 +45,55 @@ export async function buildUplinks(config: Config, context: UplinkContext): Prom
         stableMs: settings.backoffResetMs,
         connectTimeoutMs: settings.connectTimeoutMs,
         progressDeadlineMinMs: settings.progressDeadlineMs,
+        slowRetryMs: settings.slowRetryMs,
+        deadLetterBytesMax: settings.deadLetterBytesMax,
+        pin: settings.pin,
       }),
     );
   }
   return uplinks;
 }
 
+type LaneConfig = UplinkConfig["lanes"][number];
+
+/** A lane's settings beside its stream. */
+function laneOf(lane: LaneConfig): Omit<LaneSettings, "stream" | "log"> {
+  const { class: laneClass, name, filters, topic, maxQos } = lane;
+  return {
+    class: laneClass,
+    ...(name === undefined ? {} : { name }),
+    ...(filters === undefined ? {} : { filters }),
+    ...(topic === undefined ? {} : { topic }),
+    ...(maxQos === undefined ? {} : { maxQos }),
+  };
+}
+
 async function driverOf(settings: UplinkConfig): Promise<Driver> {
-  const { urls, username, password } = settings;
-  const secret = password === undefined ? {} : { password };
+  const { urls } = settings;
+  const common = { urls, ...credentialsOf(settings) };
   if (settings.driver === "nats") {
     const { NatsDriver } = await import("./uplink/drivers/nats.ts");
-    const user = username === undefined ? {} : { user: username };
-    const token = settings.token === undefined ? {} : { token: settings.token };
-    return new NatsDriver({ urls, ...user, ...secret, ...token });
+    return new NatsDriver(common);
   }
   const { MqttDriver } = await import("./uplink/drivers/mqtt.ts");
   const { topicPrefix, protocolVersion, clientId } = settings;
-  const name = username === undefined ? {} : { username };
   const id = clientId === undefined ? {} : { clientId };
-  return new MqttDriver({ urls, topicPrefix, protocolVersion, ...name, ...secret, ...id });
+  return new MqttDriver({ ...common, topicPrefix, protocolVersion, ...id });
+}
+
+/** Those that are set. */
+function credentialsOf(settings: UplinkConfig): CredentialSources {
+  const { username, password, passwordFile, tls } = settings;
+  const natsOnly =
+    settings.driver === "nats"
+      ? {
+          token: settings.token,
+          tokenFile: settings.tokenFile,
+          credentialsFile: settings.credentialsFile,
+        }
+      : {};
+  const given = { username, password, passwordFile, tls, ...natsOnly };
+  return Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  ) as CredentialSources;
 }

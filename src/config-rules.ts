@@ -2,23 +2,10 @@
 import { z } from "zod";
 import { type ListenerEndpoint, listenerEndpoint } from "./config-address.ts";
 import type { SettingPath } from "./config-environment.ts";
+import { type BrokenRule, list, repeated, text } from "./config-rule.ts";
 import { mqttSchema, storeSchema } from "./config-schema.ts";
-import { durationOf } from "./config-units.ts";
+import { uplinkRules } from "./config-uplink-rules.ts";
 import { allowsAnonymous } from "./listener-access.ts";
-
-/** A rule that is broken, and where. */
-export interface BrokenRule {
-  readonly path: SettingPath;
-  readonly reason: string;
-}
-
-const text = z.string().optional().catch(undefined);
-const duration = (preset: number) =>
-  z
-    .union([z.string(), z.number()])
-    .transform((value) => durationOf(value, 1) ?? preset)
-    .catch(preset);
-const list = <Item extends z.ZodType>(item: Item) => z.array(item).catch([]);
 
 const tlsOutline = z
   .object({ ca: z.unknown().optional(), requestClientCert: z.boolean().catch(false) })
@@ -46,19 +33,6 @@ const outlineSchema = z
     streams: list(
       z.object({ name: text, filters: list(text) }).catch({ name: undefined, filters: [] }),
     ),
-    uplinks: list(
-      z
-        .object({
-          name: text,
-          url: z.unknown().optional(),
-          urls: z.unknown().optional(),
-          backoffMinMs: duration(1_000),
-          backoffMaxMs: duration(60_000),
-          lanes: list(z.object({ stream: text }).catch({ stream: undefined })),
-        })
-        .optional()
-        .catch(undefined),
-    ),
   })
   .catch({
     allowAnonymous: false,
@@ -66,24 +40,9 @@ const outlineSchema = z
     tls: undefined,
     listeners: [],
     streams: [],
-    uplinks: [],
   });
 
 type Outline = z.output<typeof outlineSchema>;
-
-function repeated(
-  values: readonly (string | undefined)[],
-  pathOf: (index: number) => SettingPath,
-): BrokenRule[] {
-  const broken: BrokenRule[] = [];
-  const seen = new Set<string>();
-  values.forEach((value, index) => {
-    if (value === undefined) return;
-    if (seen.has(value)) broken.push({ path: pathOf(index), reason: `"${value}" is there twice` });
-    seen.add(value);
-  });
-  return broken;
-}
 
 type ListenerOutline = Outline["listeners"][number];
 
@@ -167,35 +126,6 @@ function streamRules({ streams }: Outline): BrokenRule[] {
   return [...broken, ...repeated(filters, (index) => places[index]?.path ?? [])];
 }
 
-function uplinkRules({ uplinks, streams }: Outline): BrokenRule[] {
-  const broken = repeated(
-    uplinks.map((uplink) => uplink?.name),
-    (index) => ["uplinks", index, "name"],
-  );
-  const names = new Set(streams.map((stream) => stream.name));
-  uplinks.forEach((uplink, at) => {
-    if (uplink === undefined) return;
-    const path: SettingPath = ["uplinks", at];
-    if (uplink.url === undefined && uplink.urls === undefined) {
-      broken.push({ path: [...path, "url"], reason: "missing: where is the remote?" });
-    }
-    if (uplink.url !== undefined && uplink.urls !== undefined) {
-      broken.push({ path: [...path, "urls"], reason: "url or urls, not both" });
-    }
-    if (uplink.backoffMinMs > uplink.backoffMaxMs) {
-      broken.push({ path: [...path, "backoffMinMs"], reason: "more than backoffMaxMs" });
-    }
-    const lanes = uplink.lanes.map((lane) => lane.stream);
-    broken.push(...repeated(lanes, (index) => [...path, "lanes", index, "stream"]));
-    lanes.forEach((stream, index) => {
-      if (stream === undefined || names.has(stream)) return;
-      const reason = `there is no stream "${stream}"`;
-      broken.push({ path: [...path, "lanes", index, "stream"], reason });
-    });
-  });
-  return broken;
-}
-
 function sizeRules(input: Readonly<Record<string, unknown>>): BrokenRule[] {
   const store = storeSchema.safeParse(input["store"] ?? {}).data;
   const mqtt = mqttSchema.safeParse(input["mqtt"] ?? {}).data;
@@ -220,7 +150,7 @@ export function brokenRules(input: Readonly<Record<string, unknown>>): BrokenRul
     ...listenerRules(outline),
     ...tlsRules(outline),
     ...streamRules(outline),
-    ...uplinkRules(outline),
+    ...uplinkRules(input),
     ...sizeRules(input),
   ];
 }

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { isTopicFilter, isTopicName } from "./broker/topic.ts";
 import { endpointOf, hostAndPort, listenerEndpoint } from "./config-address.ts";
 import { bytesOf, durationOf, durationText, sizeText } from "./config-units.ts";
+import { templateMistake } from "./uplink/topic-template.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -177,17 +178,45 @@ const stream = z.strictObject({
 
 const lane = z.strictObject({
   stream: z.string().meta({ description: "Name of the stream that is forwarded." }),
+  name: name(
+    "Names the lane at the remote and its progress; by default the name of the stream. Two lanes of one stream need two.",
+  ).optional(),
   class: z
     .enum(["normal", "alarm"])
     .default("normal")
     .meta({ description: "Lanes of class `alarm` go before those of class `normal`." }),
+  filters: z
+    .array(z.string().refine(isTopicFilter, { error: "not a topic filter" }))
+    .min(1, { error: "expected at least one topic filter" })
+    .max(64)
+    .optional()
+    .meta({
+      description: "Topic filters of the records that are forwarded; by default all of the stream.",
+    }),
+  topic: z
+    .string()
+    .superRefine((input, context) => {
+      const message = templateMistake(input);
+      if (message !== undefined) context.addIssue({ code: "custom", message });
+    })
+    .optional()
+    .meta({
+      description:
+        "The topic at the remote, with `{edgeId}`, `{uplink}`, `{stream}`, `{topic}`, `{level:1}` (one level) and `{levels:2}` (from that level on). Only with `{topic}` or `{levels:1}` different topics surely stay different.",
+    }),
+  maxQos: z.literal([0, 1]).optional().meta({
+    description:
+      "Of `mqtt`: highest QoS at the remote, by default 1. With 0 a record is done when it was written to the connection, and may get lost on it.",
+  }),
 });
 
-function remoteUrls(scheme: string, defaultPort: number) {
+function remoteUrls(scheme: string, secure: string, defaultPort: number) {
+  const schemes = [scheme, secure];
+  const shown = `\`${scheme}://host:port\` or \`${secure}://host:port\``;
   return {
-    url: url([scheme], defaultPort, `The remote, \`${scheme}://host:port\`.`).optional(),
+    url: url(schemes, defaultPort, `The remote, ${shown}.`).optional(),
     urls: z
-      .array(url([scheme], defaultPort, "A remote."))
+      .array(url(schemes, defaultPort, "A remote."))
       .min(1)
       .max(16)
       .optional()
@@ -199,6 +228,31 @@ const uplinkCommon = {
   name: name("Names the uplink; its progress is kept under this name."),
   username: z.string().min(1).optional().meta({ description: "User name at the remote." }),
   password: secret("Password at the remote."),
+  passwordFile: filePath("File with the password; read anew at each connect.").optional(),
+  tls: z
+    .strictObject({
+      ca: filePath(
+        "PEM file with the certification authorities of the remote; by default the well-known ones.",
+      ).optional(),
+      cert: filePath("PEM file with our certificate, if the remote asks for one.").optional(),
+      key: filePath("PEM file with its private key, without passphrase.").optional(),
+      serverName: z
+        .string()
+        .min(1)
+        .optional()
+        .meta({ description: "Name in the remote's certificate; by default the host of the URL." }),
+    })
+    .optional()
+    .meta({ description: "TLS to the remote. Files are read anew at each connect." }),
+  pin: z.boolean().default(true).meta({
+    description:
+      "Streams keep records until this uplink has delivered them. `false`: they do not wait for it, and what it misses is in its ledger.",
+  }),
+  deadLetterBytesMax: size(
+    "64MiB",
+    { min: MiB, max: 16 * TiB },
+    "Most bytes of records that the remote never takes; beyond it the oldest go and the ledger says so.",
+  ),
   lanes: z
     .array(lane)
     .min(1, { error: "expected at least one lane" })
@@ -224,6 +278,11 @@ const uplinkCommon = {
     { min: 100, max: HOUR },
     "With records in flight and no acknowledgement for this long (longer on slow links) the connection is replaced.",
   ),
+  slowRetryMs: milliseconds(
+    "60s",
+    { min: 100, max: HOUR },
+    "Pause between attempts while somebody has to do something first: credentials, a missing stream.",
+  ),
   backoffMinMs: milliseconds("1s", { min: 10, max: HOUR }, "Shortest pause between attempts."),
   backoffMaxMs: milliseconds("60s", { min: 10, max: HOUR }, "Longest pause between attempts."),
   backoffResetMs: milliseconds(
@@ -238,8 +297,12 @@ const natsUplink = z.strictObject({
     .literal("nats")
     .meta({ description: "NATS JetStream: exactly once into a stream with limits retention." }),
   ...uplinkCommon,
-  ...remoteUrls("nats", 4222),
+  ...remoteUrls("nats", "tls", 4222),
   token: secret("Token at the remote, instead of user name and password."),
+  tokenFile: filePath("File with the token; read anew at each connect.").optional(),
+  credentialsFile: filePath(
+    "File with a NATS user's JWT and seed (`.creds`); read anew at each connect.",
+  ).optional(),
 });
 
 const mqttUplink = z.strictObject({
@@ -247,7 +310,7 @@ const mqttUplink = z.strictObject({
     .literal("mqtt")
     .meta({ description: "Any MQTT broker: at least once, QoS 1, record id in `rill-id`." }),
   ...uplinkCommon,
-  ...remoteUrls("mqtt", 1883),
+  ...remoteUrls("mqtt", "mqtts", 1883),
   clientId: z
     .string()
     .min(1)

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
+import { LogThrottle } from "./access/log-throttle.ts";
 import type { Authenticator, Principal } from "./broker/authenticator.ts";
 import type { Authorizer } from "./broker/authorization.ts";
 import { Broker } from "./broker/broker.ts";
@@ -37,6 +38,9 @@ const REOPEN_MS = 1_000;
 /** Without a store for so long the node is not healthy: whoever watches it may start it anew. */
 const UNHEALTHY_MS = 300_000;
 const UPLINK_STOP_MS = 1_000;
+const SUBSCRIPTION_REVOKED = "the rules do not allow this subscription any more";
+/** Log entries about single subscriptions; their number is told besides. */
+const REVOCATIONS_PER_SECOND = 20;
 const EDGE_ID_KEY = brokerKey("edgeId");
 
 export interface EdgeNodeOptions {
@@ -73,6 +77,7 @@ export class EdgeNode {
   #sealedAt = 0;
   /** Since when there is no store; by the monotonic clock. */
   #downSince: number | undefined;
+  readonly #revocations = new LogThrottle(REVOCATIONS_PER_SECOND, () => performance.now());
   /** Counters of brokers before the present one. */
   #counters = new Counters();
 
@@ -119,12 +124,10 @@ export class EdgeNode {
       },
       onFlushed: () => this.#onFlushed(),
       onLoss: (loss) => log("warn", "stream is full: oldest records dropped", { ...loss }),
-      onSubscriptionRevoked: ({ principal: user, clientId }, topicFilter) =>
-        log("warn", "the rules do not allow this subscription any more", {
-          user,
-          clientId,
-          topicFilter,
-        }),
+      onSubscriptionRevoked: ({ principal: user, clientId }, topicFilter) => {
+        if (this.#revocations.admit() === undefined) return;
+        log("warn", SUBSCRIPTION_REVOKED, { user, clientId, topicFilter });
+      },
       onFailed: (error) => this.#onFailed(error),
     });
     const damaged = broker.recover();
@@ -166,7 +169,10 @@ export class EdgeNode {
 
   /** The authorizer's answers have changed. */
   onPolicyChanged(): void {
-    this.#running?.broker.onPolicyChanged();
+    const count = this.#running?.broker.onPolicyChanged() ?? 0;
+    if (count > 0) {
+      this.#options.log("warn", "subscriptions ended because the rules changed", { count });
+    }
     this.turn.schedule();
   }
 
@@ -228,17 +234,13 @@ export class EdgeNode {
     return drawn;
   }
 
+  /** Behind the slowest of the uplinks that this log is kept for; of all that read it when it is kept for none. */
   #deliveredBefore(log: LogId): Sequence | undefined {
-    const { config } = this.#options;
-    const running = this.#running;
-    if (config.uplinks.length === 0 || running === undefined) return undefined;
-    const stream = running.broker.streams.all.find((one) => one.log === log);
-    const readers = config.uplinks.some(({ lanes }) => {
-      return lanes.some((lane) => lane.stream === stream?.name);
-    });
-    if (!readers) return undefined;
-    const marks = running.uplinks.map((uplink) => uplink.doneBefore(log));
-    return Math.min(...marks) as Sequence;
+    const readers = this.#running?.uplinks.filter((uplink) => uplink.reads(log)) ?? [];
+    if (readers.length === 0) return undefined;
+    const pinned = readers.filter((uplink) => uplink.isPinned);
+    const slowest = pinned.length > 0 ? pinned : readers;
+    return Math.min(...slowest.map((uplink) => uplink.doneBefore(log))) as Sequence;
   }
 
   #onFlushed(): void {
@@ -350,12 +352,16 @@ function streamSettings(stream: Config["streams"][number]): StreamSettings {
 }
 
 function uplinkView(uplink: Uplink): ReturnType<MetricsSource["uplinks"]>[number] {
-  const { name, state, lanes } = uplink.status();
+  const { name, state, lanes, deadLetters } = uplink.status();
   return {
     name,
     state,
+    deadLetters: deadLetters.count,
     lanes: lanes.map((lane) => ({
+      name: lane.name,
       stream: lane.stream,
+      state: lane.state,
+      dropped: lane.dropped,
       lagMessages: lane.lagMessages,
       lagBytes: lane.lagBytes,
       oldestUnsentSeconds: (lane.oldestUnsentMs ?? 0) / 1_000,

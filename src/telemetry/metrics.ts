@@ -14,7 +14,12 @@ export interface StreamView {
 }
 
 export interface LaneView {
+  readonly name: string;
   readonly stream: string;
+  /** State of its state machine, such as `blocked`. */
+  readonly state: string;
+  /** Records never delivered since the start, all of them in the loss ledger. */
+  readonly dropped: number;
   /** Records and bytes not yet acknowledged by the remote. */
   readonly lagMessages: number;
   readonly lagBytes: number;
@@ -31,11 +36,20 @@ export interface UplinkView {
   readonly name: string;
   /** State of its state machine, such as `streaming`. */
   readonly state: string;
+  /** Dead letters on disk. */
+  readonly deadLetters: number;
   readonly lanes: readonly LaneView[];
+}
+
+/** What listeners refused or ended, and certificates read while running; totals by reason and result. */
+export interface NetworkView {
+  readonly dropped: readonly (readonly [reason: string, count: number])[];
+  readonly certificates: readonly (readonly [result: string, count: number])[];
 }
 
 /** Where the metrics come from; asked once per scrape. */
 export interface MetricsSource {
+  network(): NetworkView;
   counters(): Readonly<Counters>;
   connections(): number;
   sessions(): { readonly online: number; readonly offline: number };
@@ -175,6 +189,18 @@ function addClients(collected: Collected, source: MetricsSource): void {
       [offline, { state: "offline" }],
     ];
   });
+  collected.counter(
+    "rillmq_connections_dropped_total",
+    "Network connections refused or ended by a listener, by reason.",
+    ["reason"],
+    () => source.network().dropped.map(([reason, total]): Sample => [total, { reason }]),
+  );
+  collected.counter(
+    "rillmq_certificate_reloads_total",
+    "Changed certificates, by whether they could be used.",
+    ["result"],
+    () => source.network().certificates.map(([result, total]): Sample => [total, { result }]),
+  );
   for (const { name, help, label, parts } of TOTALS) {
     collected.counter(name, help, label === undefined ? [] : [label], () => {
       const counters = source.counters();
@@ -202,12 +228,32 @@ function addStore(collected: Collected, source: MetricsSource): void {
 
 function addUplinks(collected: Collected, source: MetricsSource): void {
   const byLane = (pick: (lane: LaneView) => number) => (): Sample[] =>
-    source
-      .uplinks()
-      .flatMap(({ name, lanes }) =>
-        lanes.map((lane): Sample => [pick(lane), { uplink: name, stream: lane.stream }]),
-      );
-  const labels = ["uplink", "stream"];
+    source.uplinks().flatMap(({ name, lanes }) =>
+      lanes.map((lane): Sample => {
+        return [pick(lane), { uplink: name, stream: lane.stream, lane: lane.name }];
+      }),
+    );
+  const labels = ["uplink", "stream", "lane"];
+  collected.gauge(
+    "rillmq_uplink_lane_state",
+    "1 for the state it is in.",
+    [...labels, "state"],
+    () =>
+      source.uplinks().flatMap(({ name: uplink, lanes }) =>
+        lanes.map(({ name: lane, stream, state }): Sample => {
+          return [1, { uplink, stream, lane, state }];
+        }),
+      ),
+  );
+  collected.gauge("rillmq_uplink_dead_letters", "Dead letters on disk.", ["uplink"], () =>
+    source.uplinks().map(({ name: uplink, deadLetters }) => [deadLetters, { uplink }]),
+  );
+  collected.counter(
+    "rillmq_uplink_dropped_total",
+    "Records never delivered; the loss ledger says which.",
+    labels,
+    byLane((lane) => lane.dropped),
+  );
   collected.gauge("rillmq_uplink_state", "1 for the state it is in.", ["uplink", "state"], () =>
     source.uplinks().map(({ name, state }) => [1, { uplink: name, state }]),
   );

@@ -2,22 +2,22 @@ import type { LogBatch, LogId, LogRecord, Sequence, Store } from "../broker/stor
 import { filterMatches } from "../broker/topic.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Interval } from "../lib/interval-set.ts";
+import type { LossReason } from "./loss-ledger.ts";
 import type { Progress } from "./progress.ts";
-
-/** Why records were not sent and never will be. */
-export type LossReason = "trimmed" | "damaged" | "expired";
 
 export interface LaneSource {
   readonly store: Store;
   readonly log: LogId;
   readonly clock: Clock;
   readonly progress: Progress;
-  /** Only topics that match are sent; the others are done unsent. Undefined: all. */
-  readonly filter: string | undefined;
+  /** Only topics that match one of them are sent; the others are done unsent. Undefined: all. */
+  readonly filters: readonly string[] | undefined;
   /** Told of every range that is dropped, after it was marked done. */
   onLoss(range: Interval, reason: LossReason): void;
 }
 
+/** Topics whose match is remembered. */
+const TOPICS_MAX = 4_096;
 /** Most records that one `next` looks at before it lets others have their turn. */
 const LOOKED_AT_MAX = 2_048;
 
@@ -32,6 +32,11 @@ export class LaneReader {
   /** Everything before it was given out, is done, or is in the batch. */
   #cursor = 1;
   #isCutShort = false;
+  readonly #matches = new Map<string, boolean>();
+  /** Records that are done and are to be sent once more, before all others. */
+  readonly #again: LogRecord[] = [];
+  #againAt = 0;
+  #heldBack: number | undefined;
 
   constructor(source: LaneSource) {
     this.#source = source;
@@ -42,8 +47,40 @@ export class LaneReader {
     return this.#isCutShort;
   }
 
+  /** How many records wait to be sent once more, or for what comes of that. */
+  get againCount(): number {
+    return this.#again.length;
+  }
+
+  /** A record that is done is to be sent once more. */
+  sendAgain(record: LogRecord): void {
+    this.#again.push(record);
+  }
+
+  /** Something came of it. Returns whether it was one that is sent once more. */
+  forgetAgain(sequence: number): boolean {
+    if (this.#again.length === 0) return false;
+    const at = this.#again.findIndex((record) => record.sequence === sequence);
+    if (at < 0) return false;
+    this.#again.splice(at, 1);
+    if (at < this.#againAt) this.#againAt--;
+    return true;
+  }
+
+  isSentAgain(sequence: number): boolean {
+    return this.#again.some((record) => record.sequence === sequence);
+  }
+
+  /** Passes over one record until told otherwise, without marking it done. Rewinds. */
+  holdBack(sequence: number | undefined): void {
+    if (this.#heldBack === sequence) return;
+    this.#heldBack = sequence;
+    this.rewind();
+  }
+
   /** Starts again at the first record that is not done. */
   rewind(): void {
+    this.#againAt = 0;
     this.#batch = [];
     this.#index = 0;
     this.#cursor = 1;
@@ -52,12 +89,14 @@ export class LaneReader {
   /** The next record to send, left in place until `take`; undefined: nothing now. */
   peek(recordsMax: number, bytesMax: number): LogRecord | undefined {
     this.#isCutShort = false;
+    const again = this.#again[this.#againAt];
+    if (again !== undefined) return again;
     for (let lookedAt = 0; lookedAt < LOOKED_AT_MAX; lookedAt++) {
       const record = this.#batch[this.#index];
       if (record === undefined) {
         if (!this.#fill(recordsMax, bytesMax)) return undefined;
       } else if (this.#isToBeSent(record)) return record;
-      else this.take();
+      else this.#pass();
     }
     this.#isCutShort = true;
     return undefined;
@@ -65,6 +104,11 @@ export class LaneReader {
 
   /** The record last peeked at was sent. */
   take(): void {
+    if (this.#againAt < this.#again.length) this.#againAt++;
+    else this.#pass();
+  }
+
+  #pass(): void {
     this.#index++;
     if (this.#index >= this.#batch.length) {
       this.#batch = [];
@@ -73,10 +117,10 @@ export class LaneReader {
   }
 
   #isToBeSent(record: LogRecord): boolean {
-    const { progress, filter, clock, onLoss } = this.#source;
+    const { progress, clock, onLoss } = this.#source;
     const { sequence } = record;
-    if (progress.done.has(sequence)) return false;
-    if (filter !== undefined && !filterMatches(filter, record.topic.text)) {
+    if (progress.done.has(sequence) || sequence === this.#heldBack) return false;
+    if (!this.#matchesFilters(record.topic.text)) {
       progress.done.add(sequence);
       return false;
     }
@@ -86,6 +130,19 @@ export class LaneReader {
       return false;
     }
     return true;
+  }
+
+  // Hot path: per record; topics repeat, so that one look-up is all.
+  #matchesFilters(topic: string): boolean {
+    const { filters } = this.#source;
+    if (filters === undefined) return true;
+    let matches = this.#matches.get(topic);
+    if (matches === undefined) {
+      if (this.#matches.size >= TOPICS_MAX) this.#matches.clear();
+      matches = filters.some((filter) => filterMatches(filter, topic));
+      this.#matches.set(topic, matches);
+    }
+    return matches;
   }
 
   /** Reads the next batch; false when there is nothing to read. */

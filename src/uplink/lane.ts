@@ -12,20 +12,31 @@ import type { LogId, LogRecord } from "../broker/store.ts";
 import type { Instant } from "../lib/clock.ts";
 import type { Backoff } from "./backoff.ts";
 import type { LaneReader } from "./lane-reader.ts";
+import { PoisonGuard } from "./poison-guard.ts";
+import type { LaneInflight } from "./probe.ts";
 import type { Progress } from "./progress.ts";
 import type { Failure, Guarantee } from "./remote.ts";
 
 export type LaneClass = "alarm" | "normal";
 
 export interface LaneSettings {
-  /** Name of the stream; also the lane's name at the remote. */
+  /** Unique among the uplink's lanes; also the lane's name at the remote. Default: the stream's name. */
+  readonly name?: string;
+  /** Name of the stream. */
   readonly stream: string;
   readonly log: LogId;
   /** Alarm lanes go strictly first. */
   readonly class: LaneClass;
-  /** Only topics that match it are forwarded; the others count as done. */
-  readonly filter?: string;
+  /** Only topics that match one of them are forwarded; the others count as done. Default: all. */
+  readonly filters?: readonly string[];
+  /** Template of the topic at the remote, see `topic-template.ts`. Default: the driver's. */
+  readonly topic?: string;
+  /** Highest QoS at an MQTT remote; default 1. With 0 a record is done when it was written to the connection. */
+  readonly maxQos?: 0 | 1;
 }
+
+/** The lane's name. */
+export const laneName = (settings: LaneSettings): string => settings.name ?? settings.stream;
 
 export type LanePhase =
   | { readonly kind: "idle" }
@@ -49,6 +60,8 @@ export interface LaneCounters {
   reconciledFound: number;
   /** Never sent, accounted in the ledger. */
   dropped: number;
+  /** Refused for good, kept among the dead letters. */
+  deadLetters: number;
   throttled: number;
   /** Acknowledgements for nothing that waited for one. */
   strayAcks: number;
@@ -60,6 +73,8 @@ const WINDOW_INITIAL = 32;
 const RATE_INITIAL = 8_192;
 /** Longest that a slow transfer alone may extend the progress deadline. */
 const TRANSFER_MS_MAX = 300_000;
+/** Time in which a remote hangs up on a record, at least; longer with long round trips. */
+const PROMPT_MS_MIN = 500;
 /** Shortest stretch that a rate is measured over. */
 const RATE_SAMPLE_MS = 500;
 /** What a record costs beside its topic and payload: headers, ids, bookkeeping. */
@@ -80,11 +95,13 @@ export class Lane {
   readonly progress: Progress;
   readonly reader: LaneReader;
   readonly backoff: Backoff;
+  readonly guard = new PoisonGuard();
   readonly counters: LaneCounters = {
     acknowledged: 0,
     resent: 0,
     reconciledFound: 0,
     dropped: 0,
+    deadLetters: 0,
     throttled: 0,
     strayAcks: 0,
   };
@@ -124,6 +141,10 @@ export class Lane {
     this.#windowGoal = parts.windowMax;
   }
 
+  get name(): string {
+    return laneName(this.settings);
+  }
+
   get inflightCount(): number {
     return this.#inflight.size;
   }
@@ -148,6 +169,22 @@ export class Lane {
   get oldestInflightAt(): Instant | undefined {
     for (const inflight of this.#inflight.values()) return inflight.receivedAt;
     return undefined;
+  }
+
+  /** What is in flight, for the search after a record that ends connections; undefined: nothing. */
+  get inflightView(): LaneInflight | undefined {
+    let lowest = Number.POSITIVE_INFINITY;
+    let highest = 0;
+    let lastSentAtMs = 0;
+    for (const [sequence, { sentAtMs }] of this.#inflight) {
+      lowest = Math.min(lowest, sequence);
+      highest = Math.max(highest, sequence);
+      lastSentAtMs = Math.max(lastSentAtMs, sentAtMs);
+    }
+    const count = this.#inflight.size;
+    if (count === 0) return undefined;
+    const promptMs = Math.max(PROMPT_MS_MIN, 2 * (this.#roundTripMs ?? 0));
+    return { lane: this.index, lowest, highest, count, lastSentAtMs, promptMs };
   }
 
   /** A new link: what was in flight on the old one is unknown now. */
@@ -208,6 +245,7 @@ export class Lane {
       return 0;
     }
     this.counters.acknowledged++;
+    this.guard.onAcknowledged();
     this.lastProgressMs = nowMs;
     this.lastAckMs = nowMs;
     if (inflight === undefined) return RECORD_OVERHEAD_BYTES;
@@ -215,6 +253,18 @@ export class Lane {
     if (this.#window < this.#windowGoal) this.#window += 1;
     else this.#window = Math.min(this.#windowMax, this.#window + 1 / this.#window);
     return inflight.bytes;
+  }
+
+  /** Nothing more comes for this record on this link. Returns whether it was in flight. */
+  settle(sequence: number, nowMs: number): boolean {
+    if (this.#take(sequence) === undefined) return false;
+    this.lastProgressMs = nowMs;
+    return true;
+  }
+
+  /** Reads again from the first record that is not done, once nothing is in flight. */
+  rewindWhenSettled(): void {
+    this.#mustRewind = true;
   }
 
   /** The remote wants less: half the window, once per pause, and from the refused record on again. */

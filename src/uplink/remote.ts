@@ -13,12 +13,22 @@ import type { IntervalSet } from "../lib/interval-set.ts";
  * Why something failed, by what is to be done about it:
  * - `transport`: close, back off, connect again, reconcile;
  * - `throttle`: the remote is there and wants less: keep order, shrink the window, wait;
- * - `lane`: this lane cannot go on (no stream, stream full, one record refused): block it, retry slowly;
+ * - `poison`: the remote never takes this one record: to the dead letters with it, go on;
+ * - `lane`: this lane cannot go on (no stream, stream full, no permission): block it, retry slowly;
+ * - `local`: our own disk is in the way: block the lane, retry slowly;
  * - `auth`: credentials are refused: blocked, retry slowly;
  * - `config`: what was asked for can never work with this remote: blocked, retry slowly;
  * - `fenced`: somebody else acts under our name: blocked, retry slowly.
  */
-export type FailureClass = "transport" | "throttle" | "lane" | "auth" | "config" | "fenced";
+export type FailureClass =
+  | "transport"
+  | "throttle"
+  | "poison"
+  | "lane"
+  | "local"
+  | "auth"
+  | "config"
+  | "fenced";
 
 export interface Failure {
   readonly class: FailureClass;
@@ -26,6 +36,8 @@ export interface Failure {
   readonly reason: string;
   /** What the remote asked for, in milliseconds. */
   readonly retryAfterMs?: number;
+  /** The remote ended the connection because of one of the records in flight, and did not say which. */
+  readonly isAboutRecord?: boolean;
 }
 
 /** Where a lane has come in the remote's own numbers. */
@@ -40,7 +52,7 @@ export interface RemotePosition {
 
 /** The delivery guarantee in force, as shown to the operator. */
 export interface Guarantee {
-  readonly kind: "exactly-once" | "at-least-once";
+  readonly kind: "exactly-once" | "at-least-once" | "at-most-once";
   readonly why: string;
 }
 
@@ -96,18 +108,35 @@ export interface Link {
   close(timeoutMs: number): Promise<void>;
 }
 
+/** A lane as drivers see it. */
+export interface TargetLane {
+  /** Its name at the remote. */
+  readonly name: string;
+  /** Name of the stream; part of the record ids. */
+  readonly stream: string;
+  /** Template of the topic at the remote; undefined: the driver's own. */
+  readonly topic: string | undefined;
+  /** Highest QoS at an MQTT remote. */
+  readonly maxQos: 0 | 1;
+}
+
 /** What a link serves. */
 export interface LinkTarget {
   readonly edgeId: string;
   readonly uplink: string;
-  /** Stream names; events name a lane by its place here. */
-  readonly lanes: readonly string[];
+  /** Events name a lane by its place here. */
+  readonly lanes: readonly TargetLane[];
   /** The clock of `receivedAt` and `expiresAt`. */
   readonly clock: Clock;
 }
 
 export interface Driver {
   readonly name: string;
-  /** Starts to connect; reports through `events` later, with `onConnected` or `onClosed` first. */
+  /**
+   * Starts to connect; reports through `events` later, with `onConnected` or `onClosed` first.
+   * @throws CredentialsError when files with credentials cannot be read
+   */
   open(target: LinkTarget, events: LinkEvents): Link;
+  /** Changes when the files with credentials do; undefined: there are none. */
+  credentialsMark?(): string | undefined;
 }

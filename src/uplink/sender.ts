@@ -8,6 +8,8 @@ export interface SendLimits {
 /** A lane whose next record cannot be sent. */
 export interface StuckLane {
   readonly lane: Lane;
+  /** The record; 0: none could be read. */
+  readonly sequence: number;
   readonly failure: Failure;
 }
 
@@ -102,8 +104,10 @@ export class Sender {
         if (inflight > 0 && inflightBytes + bytes > bytesMax) break;
         const failure = link.send(lane.index, record);
         if (failure !== undefined) {
-          const reason = `record ${record.sequence} cannot be sent: ${failure.reason}`;
-          return { lane, failure: { ...failure, reason } };
+          const { sequence } = record;
+          if (failure.class === "poison") return { lane, sequence, failure };
+          const reason = `record ${sequence} cannot be sent: ${failure.reason}`;
+          return { lane, sequence, failure: { ...failure, reason } };
         }
         lane.reader.take();
         lane.sent(record, bytes, nowMs);
@@ -111,7 +115,8 @@ export class Sender {
         inflightBytes += bytes;
         sent++;
       } catch (error) {
-        return { lane, failure: { class: "lane", reason: `cannot read the log: ${error}` } };
+        const failure: Failure = { class: "lane", reason: `cannot read the log: ${error}` };
+        return { lane, sequence: 0, failure };
       }
     }
     if (lane.reader.isCutShort) this.#isCutShort = true;

@@ -3,7 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Random } from "../lib/random.ts";
 import type { BackoffLimits } from "./backoff.ts";
 import type { LaneSettings } from "./lane.ts";
-import type { LossReason } from "./lane-reader.ts";
+import type { LossRange } from "./loss-ledger.ts";
 import type { PersistLimits } from "./progress-writer.ts";
 import type { Driver } from "./remote.ts";
 import type { Timer } from "./timer.ts";
@@ -23,6 +23,12 @@ export interface UplinkLimits extends BackoffLimits, PersistLimits {
   readonly reconcileTimeoutMs: number;
   /** The least of the progress deadline: max(this, 4 round trips + time to transfer what is in flight). */
   readonly progressDeadlineMinMs: number;
+  /** How often changed credentials are looked for while the remote refuses them. */
+  readonly credentialsCheckMs: number;
+  /** Longest pause while a record that ends connections is looked for. */
+  readonly probeRetryMs: number;
+  /** Bytes of dead letters on disk; beyond it the oldest go. */
+  readonly deadLetterBytesMax: number;
 }
 
 export const UPLINK_LIMITS: UplinkLimits = {
@@ -35,20 +41,14 @@ export const UPLINK_LIMITS: UplinkLimits = {
   connectTimeoutMs: 10_000,
   reconcileTimeoutMs: 30_000,
   progressDeadlineMinMs: 5_000,
+  credentialsCheckMs: 2_000,
+  probeRetryMs: 5_000,
+  deadLetterBytesMax: 67_108_864,
   persistEveryMs: 200,
   persistEveryBytes: 1_048_576,
 };
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
-
-/** A range of a stream that this uplink will never deliver. */
-export interface LossEntry {
-  readonly stream: string;
-  readonly from: number;
-  readonly to: number;
-  readonly count: number;
-  readonly reason: LossReason;
-}
 
 export interface UplinkOptions extends Partial<UplinkLimits> {
   /** Unique among the uplinks; part of the progress keys. */
@@ -60,8 +60,10 @@ export interface UplinkOptions extends Partial<UplinkLimits> {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: (level: LogLevel, event: string, fields: Readonly<Record<string, unknown>>) => void;
-  /** Told of every dropped range. After a crash the same range may come again. */
-  readonly ledger?: (entry: LossEntry) => void;
+  /** Streams are kept for it until it has delivered them. Default: true. */
+  readonly pin?: boolean;
+  /** Told of every dropped range as it is found, before it is on disk. After a crash the same range may come again. */
+  readonly onLoss?: (range: LossRange) => void;
   /** Default: the machine's. */
   readonly timer?: Timer;
 }

@@ -15,6 +15,7 @@ export type UplinkState =
 export type LaneState = "idle" | "reconciling" | "streaming" | "throttled" | "waiting" | "blocked";
 
 export interface LaneStatus {
+  readonly name: string;
   readonly stream: string;
   readonly state: LaneState;
   /** Why it does not stream; undefined: it does, or its turn has not come. */
@@ -30,6 +31,8 @@ export interface LaneStatus {
   readonly resent: number;
   readonly reconciledFound: number;
   readonly dropped: number;
+  /** Refused for good since the start, and kept among the dead letters. */
+  readonly deadLetters: number;
   readonly throttled: number;
   /** Undefined until the first reconcile. */
   readonly guarantee: Guarantee | undefined;
@@ -43,6 +46,12 @@ export interface UplinkStatus {
   readonly blockedReason: string | undefined;
   /** How long it has been in this state. */
   readonly sinceMs: number;
+  /** A record that ends connections is looked for: one record is in flight at a time. */
+  readonly isProbing: boolean;
+  /** Whether streams are kept for it until it has delivered them. */
+  readonly pin: boolean;
+  /** Dead letters on disk. */
+  readonly deadLetters: { readonly count: number; readonly bytes: number };
   readonly lanes: readonly LaneStatus[];
   /** The weakest guarantee of its lanes; at-least-once until every lane was reconciled once. */
   readonly guarantee: Guarantee;
@@ -53,12 +62,16 @@ const UNKNOWN_GUARANTEE: Guarantee = {
   why: "not every lane has been reconciled with the remote yet",
 };
 
+const STRENGTH = { "at-most-once": 0, "at-least-once": 1, "exactly-once": 2 } as const;
+
 /** The weakest of the lanes' guarantees. */
 export function weakestGuarantee(lanes: readonly Lane[]): Guarantee {
   let weakest: Guarantee | undefined;
   for (const { guarantee } of lanes) {
     if (guarantee === undefined) return UNKNOWN_GUARANTEE;
-    if (weakest === undefined || guarantee.kind === "at-least-once") weakest = guarantee;
+    if (weakest === undefined || STRENGTH[guarantee.kind] < STRENGTH[weakest.kind]) {
+      weakest = guarantee;
+    }
   }
   return weakest ?? UNKNOWN_GUARANTEE;
 }
@@ -76,6 +89,7 @@ export function laneStatus(lane: Lane, store: Store, clock: Clock, nowMs: number
   const isStalled = phase.kind === "waiting" || phase.kind === "blocked";
   const isThrottled = phase.kind === "streaming" && nowMs < lane.throttledUntilMs;
   return {
+    name: lane.name,
     stream: settings.stream,
     state: isThrottled ? "throttled" : phase.kind,
     reason: isStalled ? phase.failure.reason : undefined,
@@ -87,6 +101,7 @@ export function laneStatus(lane: Lane, store: Store, clock: Clock, nowMs: number
     resent: counters.resent,
     reconciledFound: counters.reconciledFound,
     dropped: counters.dropped,
+    deadLetters: counters.deadLetters,
     throttled: counters.throttled,
     guarantee: lane.guarantee,
   };

@@ -1,41 +1,40 @@
 /**
  * The store-and-forward uplink: a cursor over logs that ends in somebody else's cluster.
  *
- *     paused       not started, or stopped                     -> connecting (start)
+ *     paused       not started, stopped, or by an operator     -> connecting (start, resume)
  *     waiting      backoff after trouble                       -> connecting (time is up)
  *     connecting   the driver dials                            -> linked, waiting, blocked
- *     linked       shown as reconciling until a lane streams   -> waiting, blocked (link gone), draining (stop)
+ *     linked       shown as reconciling until a lane streams   -> waiting, blocked (link gone), draining (stop, pause)
  *     draining     nothing new is sent, what is in flight may settle -> paused
- *     blocked      auth, config, fenced: slow retry            -> connecting (time is up)
+ *     blocked      auth, config, fenced: slow retry            -> connecting (time is up, credentials changed)
  *
  * Events of the driver and of the store change state and ask for a turn; `#turn` does everything that follows
- * from state and time. Lanes have states of their own, see lane.ts.
+ * from state and time. Lanes have states of their own, see lane.ts; so has the search for a record that makes the
+ * remote hang up, see probe.ts.
  */
 import type { LogId, Sequence } from "../broker/store.ts";
+import { Announcer } from "./announcer.ts";
 import { Backoff } from "./backoff.ts";
+import { CredentialsError } from "./credentials.ts";
+import type { DeadLetters } from "./dead-letters.ts";
+import { HangUpSearch } from "./hang-up-search.ts";
 import type { Lane } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
+import { type LinkHost, linkEvents } from "./link-events.ts";
+import type { LossRecord } from "./loss-ledger.ts";
+import { isPauseKept, keepPause } from "./pause.ts";
+import type { RetryResult } from "./quarantine.ts";
 import type { Failure, Link, LinkCapabilities, LinkEvents } from "./remote.ts";
 import { Sender } from "./sender.ts";
 import { systemTimer, type Timer } from "./timer.ts";
 import { UPLINK_LIMITS, type UplinkLimits, type UplinkOptions } from "./uplink-options.ts";
-import {
-  laneStatus,
-  type UplinkState,
-  type UplinkStatus,
-  weakestGuarantee,
-} from "./uplink-status.ts";
-
-type Phase =
-  | { readonly kind: "paused" }
-  | { readonly kind: "waiting"; readonly retryAtMs: number; readonly failure: Failure }
-  | { readonly kind: "connecting"; readonly deadlineMs: number }
-  | { readonly kind: "linked"; readonly capabilities: LinkCapabilities }
-  | { readonly kind: "draining"; readonly deadlineMs: number }
-  | { readonly kind: "blocked"; readonly retryAtMs: number; readonly failure: Failure };
+import { isBlocking, type Phase, phaseEndMs, reasonOf, stateOf } from "./uplink-phase.ts";
+import { laneStatus, type UplinkStatus, weakestGuarantee } from "./uplink-status.ts";
 
 /** Most that a stop spends on the last progress and on closing, beyond its own time. */
 const CLOSE_MS_MIN = 250;
+/** How long a pause lets what is in flight settle. */
+const PAUSE_MS = 1_000;
 
 export class Uplink {
   readonly #options: UplinkOptions;
@@ -44,6 +43,11 @@ export class Uplink {
   readonly #lanes: Lanes;
   readonly #backoff: Backoff;
   readonly #sender: Sender;
+  readonly #search: HangUpSearch;
+  readonly #announcer = new Announcer();
+  /** By an operator, kept over restarts. */
+  #isPaused: boolean;
+  #credentialsMark: string | undefined;
   #phase: Phase = { kind: "paused" };
   #phaseSinceMs: number;
   #link: Link | undefined;
@@ -65,10 +69,78 @@ export class Uplink {
     this.#backoff = new Backoff(this.#limits, options.random);
     this.#lanes = new Lanes(options, this.#limits);
     this.#sender = new Sender(this.#lanes.all, this.#limits);
+    this.#search = new HangUpSearch(this.#lanes);
+    this.#isPaused = isPauseKept(options.store, options.name);
   }
 
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /** Whether streams are kept for it until it has delivered them. */
+  get isPinned(): boolean {
+    return this.#options.pin ?? true;
+  }
+
+  /** Records that the remote never takes. To be read only. */
+  get letters(): DeadLetters {
+    return this.#lanes.letters;
+  }
+
+  /** Connects, unless an operator paused it. */
   start(): void {
-    if (this.#phase.kind === "paused" && this.#stopped === undefined) this.#connect();
+    if (this.#phase.kind !== "paused" || this.#stopped !== undefined) return;
+    if (!this.#isPaused) this.#connect();
+    else if (this.#announcer.isNews("pause", "paused")) this.#log("info", "uplink-paused", {});
+  }
+
+  /** Lets what is in flight settle for a moment, and disconnects until `resume`; also over restarts. Throws what the store throws. */
+  pause(): void {
+    if (this.#isPaused || this.#stopped !== undefined) return;
+    keepPause(this.#options.store, this.name, true);
+    this.#isPaused = true;
+    this.#announcer.isNews("pause", "paused");
+    this.#log("info", "uplink-paused", {});
+    if (this.#phase.kind !== "linked") {
+      this.#finishPause();
+      return;
+    }
+    this.#enter({ kind: "draining", deadlineMs: this.#timer.nowMs() + PAUSE_MS });
+    this.#onDrained = () => this.#finishPause();
+    this.#wake();
+  }
+
+  /** Ends a pause. Throws what the store throws. */
+  resume(): void {
+    if (!this.#isPaused || this.#stopped !== undefined) return;
+    keepPause(this.#options.store, this.name, false);
+    this.#isPaused = false;
+    this.#announcer.forget("pause");
+    this.#log("info", "uplink-resumed", {});
+    if (this.#phase.kind === "draining") this.#finishPause();
+    this.start();
+  }
+
+  /** Lets dead letters with these numbers be sent once more; each is removed when the remote acknowledged it. */
+  retryLetters(from: number, to: number = from): RetryResult {
+    const result = this.#lanes.retryLetters(from, to);
+    this.#wake();
+    return result;
+  }
+
+  /** Removes dead letters for good; returns how many. Throws what the store throws. */
+  removeLetters(from: number, to: number = from): number {
+    return this.#lanes.removeLetters(from, to);
+  }
+
+  /** What was never delivered, from a number of the ledger on. */
+  losses(from: number, limit: number): LossRecord[] {
+    return this.#lanes.ledger.read(from, limit);
+  }
+
+  /** True when one of its lanes forwards this log. */
+  reads(log: LogId): boolean {
+    return this.#lanes.all.some(({ settings }) => settings.log === log);
   }
 
   /** A commit of the store was flushed: there may be records to send, or progress is on disk. */
@@ -89,9 +161,9 @@ export class Uplink {
    * The operator's word that the remote is right as it is: what is kept about its numbers is forgotten, and a lane
    * that was blocked because the remote was purged, restored or recreated goes on with its next record.
    */
-  forgetRemote(stream: string): void {
+  forgetRemote(laneName: string): void {
     for (const lane of this.#lanes.all) {
-      if (lane.settings.stream !== stream) continue;
+      if (lane.name !== laneName) continue;
       lane.progress.reconciled(undefined);
       if (lane.phase.kind === "blocked") this.#reconcile(lane);
     }
@@ -104,9 +176,12 @@ export class Uplink {
     return {
       name,
       driver: driver.name,
-      state: this.#state(),
-      blockedReason: this.#reason(),
+      state: stateOf(this.#phase, this.#lanes.all),
+      blockedReason: reasonOf(this.#phase, this.#lanes.all, this.#isPaused),
       sinceMs: nowMs - this.#phaseSinceMs,
+      isProbing: this.#search.isProbing,
+      pin: this.isPinned,
+      deadLetters: { count: this.letters.count, bytes: this.letters.bytes },
       lanes: this.#lanes.all.map((lane) => laneStatus(lane, store, clock, nowMs)),
       guarantee: weakestGuarantee(this.#lanes.all),
     };
@@ -158,75 +233,66 @@ export class Uplink {
     if (this.#lanes.isClean) this.#onClean?.();
   }
 
+  #finishPause(): void {
+    this.#onDrained = undefined;
+    const link = this.#link;
+    this.#dropLink();
+    link?.close(CLOSE_MS_MIN).catch(() => undefined);
+    this.#enter({ kind: "paused" });
+    this.#wake();
+  }
+
   // -- the link ------------------------------------------------------------------------------------------
 
   #connect(): void {
     const { driver, edgeId, name, clock } = this.#options;
     const nowMs = this.#timer.nowMs();
     this.#enter({ kind: "connecting", deadlineMs: nowMs + this.#limits.connectTimeoutMs });
-    const lanes = this.#lanes.all.map((lane) => lane.settings.stream);
+    const lanes = this.#lanes.all.map(({ name: laneName, settings }) => {
+      const { stream, topic, maxQos } = settings;
+      return { name: laneName, stream, topic, maxQos: maxQos ?? 1 };
+    });
     this.#linkNumber++;
+    this.#credentialsMark = driver.credentialsMark?.();
     try {
       const target = { edgeId, uplink: name, lanes, clock };
       this.#link = driver.open(target, this.#eventsOf(this.#linkNumber));
     } catch (error) {
-      this.#linkFailed({ class: "config", reason: `cannot dial: ${error}` });
+      const isAuth = error instanceof CredentialsError;
+      const failure: Failure = isAuth
+        ? { class: "auth", reason: error.message }
+        : { class: "config", reason: `cannot dial: ${error}` };
+      this.#linkFailed(failure, false);
     }
     this.#wake();
   }
 
-  /** What the link with this number may tell us, as long as it is the current one. */
   #eventsOf(linkNumber: number): LinkEvents {
-    const withLane = (index: number, act: (lane: Lane) => void): void => {
-      const lane = this.#lanes.all[index];
-      if (linkNumber !== this.#linkNumber || lane === undefined) return;
-      act(lane);
-      this.#wake();
-    };
-    return {
-      onConnected: (capabilities) => {
-        if (linkNumber !== this.#linkNumber || this.#phase.kind !== "connecting") return;
-        this.#log("info", "uplink-connected", { address: capabilities.address });
-        this.#enter({ kind: "linked", capabilities });
-        for (const lane of this.#lanes.all) this.#reconcile(lane);
-        this.#wake();
+    const host: LinkHost = {
+      isCurrent: () => linkNumber === this.#linkNumber,
+      nowMs: () => this.#timer.nowMs(),
+      wake: () => this.#wake(),
+      onConnected: (capabilities) => this.#connected(capabilities),
+      onStreaming: () => {
+        this.#streamingSinceMs ??= this.#timer.nowMs();
       },
-      onReconciled: (index, result) =>
-        withLane(index, (lane) => {
-          if (lane.phase.kind !== "reconciling") return;
-          const nowMs = this.#timer.nowMs();
-          this.#streamingSinceMs ??= nowMs;
-          this.#lanes.onReconciled(lane, result, nowMs);
-        }),
-      onReconcileFailed: (index, failure) =>
-        withLane(index, (lane) => {
-          if (lane.phase.kind === "reconciling")
-            this.#lanes.fail(lane, failure, this.#timer.nowMs());
-        }),
-      onReconcileProgress: (index) =>
-        withLane(index, (lane) => {
-          if (lane.phase.kind === "reconciling") {
-            lane.phase = { kind: "reconciling", progressAtMs: this.#timer.nowMs() };
-          }
-        }),
-      onAcknowledged: (index, sequence, position) =>
-        withLane(index, (lane) =>
-          this.#lanes.onAcknowledged(lane, sequence, position, this.#timer.nowMs()),
-        ),
-      onRefused: (index, sequence, failure) =>
-        withLane(index, (lane) =>
-          this.#lanes.onRefused(lane, sequence, failure, this.#timer.nowMs()),
-        ),
-      onLaneFailed: (index, failure) =>
-        withLane(index, (lane) => {
-          const { kind } = lane.phase;
-          if (kind === "streaming" || kind === "reconciling")
-            this.#lanes.fail(lane, failure, this.#timer.nowMs());
-        }),
-      onClosed: (failure) => {
-        if (linkNumber === this.#linkNumber) this.#linkFailed(failure);
+      onAcknowledged: (lane, sequence) => {
+        this.#search.onAcknowledged(lane.index, sequence, this.#timer.nowMs());
       },
+      onClosed: (failure) => this.#linkFailed(failure, true),
     };
+    return linkEvents(host, this.#lanes);
+  }
+
+  #connected(capabilities: LinkCapabilities): void {
+    if (this.#phase.kind !== "connecting") return;
+    const { address } = capabilities;
+    if (this.#announcer.isNews("link", "connected")) {
+      this.#log("info", "uplink-connected", { address });
+    }
+    this.#enter({ kind: "linked", capabilities });
+    for (const lane of this.#lanes.all) this.#reconcile(lane);
+    this.#wake();
   }
 
   #reconcile(lane: Lane): void {
@@ -234,27 +300,37 @@ export class Uplink {
     this.#lanes.reconcile(lane, this.#link, this.#timer.nowMs());
   }
 
-  #linkFailed(failure: Failure): void {
+  /** @param isRemote the remote or the network ended it, not we */
+  #linkFailed(failure: Failure, isRemote: boolean): void {
     const nowMs = this.#timer.nowMs();
     const since = this.#streamingSinceMs;
     if (since !== undefined && nowMs - since >= this.#limits.stableMs) this.#backoff.reset();
     const wasDraining = this.#phase.kind === "draining";
+    const isSearched = this.#phase.kind === "linked" && isRemote;
+    const convict = isSearched ? this.#search.onEnded(failure, nowMs) : undefined;
     this.#link?.destroy();
     this.#dropLink();
+    convict?.();
     if (wasDraining) {
       this.#onDrained?.();
       return;
     }
     const { class: failureClass, reason } = failure;
-    const isBlocked =
-      failureClass === "auth" || failureClass === "config" || failureClass === "fenced";
-    const delayMs = isBlocked
-      ? this.#limits.slowRetryMs
-      : Math.max(failure.retryAfterMs ?? 0, this.#backoff.nextMs());
+    const isBlocked = isBlocking(failure);
+    const delayMs = isBlocked ? this.#limits.slowRetryMs : this.#retryMs(failure);
     this.#enter({ kind: isBlocked ? "blocked" : "waiting", retryAtMs: nowMs + delayMs, failure });
-    const level = isBlocked ? "warn" : "info";
-    this.#log(level, "uplink-disconnected", { class: failureClass, reason, delayMs });
+    if (this.#announcer.isNews("link", `${failureClass}: ${reason}`)) {
+      const level = isBlocked ? "warn" : "info";
+      this.#log(level, "uplink-disconnected", { class: failureClass, reason, delayMs });
+    }
     this.#wake();
+  }
+
+  #retryMs(failure: Failure): number {
+    const delayMs = this.#backoff.nextMs();
+    const asked = failure.retryAfterMs ?? 0;
+    const { probeRetryMs } = this.#limits;
+    return Math.max(asked, this.#search.isProbing ? Math.min(delayMs, probeRetryMs) : delayMs);
   }
 
   #dropLink(): void {
@@ -262,6 +338,7 @@ export class Uplink {
     this.#linkNumber++;
     this.#streamingSinceMs = undefined;
     for (const lane of this.#lanes.all) lane.detach();
+    this.#search.holdBack();
   }
 
   // -- the turn ------------------------------------------------------------------------------------------
@@ -280,12 +357,12 @@ export class Uplink {
     switch (this.#phase.kind) {
       case "waiting":
       case "blocked":
-        if (nowMs >= this.#phase.retryAtMs) this.#connect();
+        if (nowMs >= this.#phase.retryAtMs || this.#haveCredentialsChanged()) this.#connect();
         break;
       case "connecting":
         if (nowMs >= this.#phase.deadlineMs) {
           const reason = `no connection within ${this.#limits.connectTimeoutMs} ms`;
-          this.#linkFailed({ class: "transport", reason });
+          this.#linkFailed({ class: "transport", reason }, false);
         }
         break;
       case "linked":
@@ -298,13 +375,19 @@ export class Uplink {
         }
         break;
       case "paused":
-        return;
+        if (this.#stopped !== undefined) return;
+        break;
     }
     this.#lanes.persist(nowMs, false);
     this.#arm(nowMs);
   }
 
+  #haveCredentialsChanged(): boolean {
+    return this.#options.driver.credentialsMark?.() !== this.#credentialsMark;
+  }
+
   #checkLanes(nowMs: number): void {
+    this.#search.settle();
     for (const lane of this.#lanes.all) {
       // One stuck lane may have taken the link down.
       if (this.#phase.kind !== "linked") return;
@@ -333,24 +416,29 @@ export class Uplink {
       else this.#reconcile(lane);
       return;
     }
-    this.#linkFailed(failure);
+    this.#linkFailed(failure, false);
   }
 
   #send(nowMs: number): void {
     if (this.#phase.kind !== "linked" || this.#link === undefined) return;
-    const { windowMax } = this.#phase.capabilities;
+    const windowMax = this.#search.isProbing ? 1 : this.#phase.capabilities.windowMax;
     const stuck = this.#sender.send(this.#link, windowMax, nowMs);
-    if (stuck !== undefined) this.#lanes.fail(stuck.lane, stuck.failure, nowMs);
+    if (stuck !== undefined) {
+      const { lane, sequence, failure } = stuck;
+      if (failure.class === "poison") this.#lanes.putAside(lane, sequence, failure, nowMs);
+      else this.#lanes.fail(lane, failure, nowMs);
+    }
     if (this.#sender.isCutShort || stuck !== undefined) this.#wake();
+    else if (this.#search.onNothingToSend()) this.#wake();
   }
 
   /** Sets the one timer to the next time at which something is to be done. */
   #arm(nowMs: number): void {
     let nextMs = this.#lanes.nextDueMs(nowMs, this.#phase.kind === "linked");
-    if (this.#phase.kind === "waiting" || this.#phase.kind === "blocked") {
-      nextMs = Math.min(nextMs, this.#phase.retryAtMs);
-    } else if (this.#phase.kind === "connecting" || this.#phase.kind === "draining") {
-      nextMs = Math.min(nextMs, this.#phase.deadlineMs);
+    nextMs = Math.min(nextMs, phaseEndMs(this.#phase));
+    const { kind } = this.#phase;
+    if ((kind === "waiting" || kind === "blocked") && this.#credentialsMark !== undefined) {
+      nextMs = Math.min(nextMs, nowMs + this.#limits.credentialsCheckMs);
     }
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
@@ -363,24 +451,6 @@ export class Uplink {
     this.#phase = phase;
     if (before === phase.kind) return;
     this.#phaseSinceMs = this.#timer.nowMs();
-  }
-
-  #state(): UplinkState {
-    if (this.#phase.kind !== "linked") return this.#phase.kind;
-    const kinds = this.#lanes.all.map((lane) => lane.phase.kind);
-    if (kinds.includes("streaming")) return "streaming";
-    if (kinds.length > 0 && kinds.every((kind) => kind === "blocked")) return "blocked";
-    return "reconciling";
-  }
-
-  #reason(): string | undefined {
-    const phase = this.#phase;
-    if (phase.kind === "waiting" || phase.kind === "blocked") {
-      return `${phase.failure.class}: ${phase.failure.reason}`;
-    }
-    const stalled = this.#lanes.all.find(({ phase: { kind } }) => kind === "blocked");
-    if (stalled?.phase.kind !== "blocked") return undefined;
-    return `lane ${stalled.settings.stream}: ${stalled.phase.failure.reason}`;
   }
 
   #log(level: "info" | "warn" | "error", event: string, fields: Record<string, unknown>): void {

@@ -192,7 +192,7 @@ test("a record without subscribers at the remote is done, and counted", async (t
   assert.equal(driver.noMatchingSubscribers, 20);
 });
 
-test("a record larger than the remote's Maximum Packet Size blocks its lane with the reason", async (t) => {
+test("a record larger than the remote's Maximum Packet Size becomes a dead letter, and its lane goes on", async (t) => {
   const program = requireProgram(t, "mosquitto");
   if (program === undefined) return;
   const lines = ["allow_anonymous true", "max_packet_size 500"];
@@ -201,9 +201,13 @@ test("a record larger than the remote's Maximum Packet Size blocks its lane with
   edge.append({ topic: "sim/d1", payload: "small" });
   await edge.drained();
   edge.append({ topic: "sim/d1", payload: "x".repeat(600) });
-  await edge.until("the lane is blocked", () => edge.uplink.status().state === "blocked");
-  assert.match(edge.uplink.status().blockedReason ?? "", /record 2 .*exceeds the remote's 500/);
-  assert.equal(edge.lane().lagMessages, 1);
+  edge.append({ topic: "sim/d1", payload: "small again" });
+  await edge.drained();
+  await edge.until("the letter is on disk", () => edge.uplink.letters.count === 1);
+  const [letter] = edge.uplink.letters.list(1, 10);
+  assert.match(letter?.origin.reason ?? "", /packet of \d+ bytes exceeds the remote's 500/);
+  assert.equal(letter?.origin.recordId, "plant-7/00112233445566aa/telemetry/2");
+  assert.equal(edge.lane().acknowledged, 2);
 });
 
 test("refused credentials block the uplink, in 3.1.1 and in 5", async (t) => {

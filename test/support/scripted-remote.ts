@@ -114,7 +114,7 @@ export class ScriptedRemote implements Driver {
     later: (ms: number, act: () => void) => void,
     events: LinkEvents,
   ): undefined {
-    const stream = this.target?.lanes[lane] ?? "";
+    const stream = this.target?.lanes[lane]?.stream ?? "";
     const id = recordId(this.target?.edgeId ?? "", record.epoch, stream, record.sequence);
     const { sequence } = record;
     const arrival = { lane, sequence, id, atMs: this.#timer.nowMs() };
@@ -165,7 +165,7 @@ function noteId(
   lane: number,
 ): void {
   const [, epoch, stream, sequence] = id.split("/");
-  if (epoch === undefined || stream !== target?.lanes[lane]) return;
+  if (epoch === undefined || stream !== target?.lanes[lane]?.stream) return;
   const sequences = found.get(epoch) ?? new IntervalSet();
   sequences.add(Number(sequence));
   found.set(epoch, sequences);

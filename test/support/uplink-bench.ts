@@ -4,8 +4,9 @@ import type { Instant } from "../../src/lib/clock.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
 import type { LaneSettings } from "../../src/uplink/lane.ts";
+import type { LossRange } from "../../src/uplink/loss-ledger.ts";
 import { Uplink } from "../../src/uplink/uplink.ts";
-import type { LossEntry, UplinkLimits } from "../../src/uplink/uplink-options.ts";
+import type { UplinkLimits } from "../../src/uplink/uplink-options.ts";
 import { ScriptedRemote } from "./scripted-remote.ts";
 import { VirtualTimer } from "./virtual-timer.ts";
 
@@ -24,7 +25,7 @@ export class UplinkBench {
   readonly timer = new VirtualTimer();
   readonly remote = new ScriptedRemote(this.timer);
   readonly disk = new MemoryDisk();
-  readonly losses: LossEntry[] = [];
+  readonly losses: LossRange[] = [];
   readonly events: string[] = [];
   store: MemoryStore;
   uplink: Uplink;
@@ -118,7 +119,7 @@ export class UplinkBench {
       random: this.#random,
       timer: this.timer,
       log: (_level, event) => this.events.push(event),
-      ledger: (entry) => this.losses.push(entry),
+      onLoss: (range) => this.losses.push(range),
       ...this.#options.limits,
     });
   }

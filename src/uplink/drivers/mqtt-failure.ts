@@ -39,19 +39,45 @@ const CONNECTION_CLASSES: ReadonlyMap<number, FailureClass> = new Map<number, Fa
   [0x9f, "throttle"],
 ]);
 
-/** Why the connection is gone, or was refused. */
-export function connectionFailure(code: number | undefined, error: unknown): Failure {
+/**
+ * Reasons of a DISCONNECT that are about a PUBLISH before it [MQTT 5.0 section 3.14.2.1]: not authorized, topic name
+ * invalid, packet too large, payload format invalid, retain or QoS not supported.
+ */
+const ABOUT_RECORD: ReadonlySet<number> = new Set([0x87, 0x90, 0x95, 0x99, 0x9a, 0x9b]);
+
+/**
+ * Why the connection is gone, or was refused.
+ * @param isConnected whether the remote had taken the connection before
+ */
+export function connectionFailure(
+  code: number | undefined,
+  error: unknown,
+  isConnected: boolean,
+): Failure {
   const text = error === undefined ? "the remote closed the connection" : describeError(error);
   if (code === undefined) {
     // The peer's TLS says with an alert that it does not take our certificate.
     const isAlert = /alert/i.test(text);
     return { class: isAlert ? "auth" : "transport", reason: text };
   }
+  if (isConnected && ABOUT_RECORD.has(code)) {
+    return { class: "transport", reason: `${text} (${hex(code)})`, isAboutRecord: true };
+  }
   return { class: CONNECTION_CLASSES.get(code) ?? "transport", reason: `${text} (${hex(code)})` };
 }
 
-/** Why a PUBLISH was refused by its PUBACK [MQTT 5.0 section 3.4.2.1]. */
+/** What refuses a PUBLISH by its PUBACK, by what it is about [MQTT 5.0 section 3.4.2.1]. */
+const PUBLISH_CLASSES: ReadonlyMap<number, FailureClass> = new Map<number, FailureClass>([
+  [0x87, "poison"],
+  [0x90, "poison"],
+  [0x95, "poison"],
+  [0x96, "throttle"],
+  [0x97, "throttle"],
+  [0x99, "poison"],
+]);
+
+/** Why a PUBLISH was refused by its PUBACK. Without a reason that is about the record it is the lane's. */
 export function publishFailure(code: number, error: unknown): Failure {
   const reason = `${describeError(error)} (${hex(code)})`;
-  return { class: code === 0x97 || code === 0x96 ? "throttle" : "lane", reason };
+  return { class: PUBLISH_CLASSES.get(code) ?? "lane", reason };
 }

@@ -1,8 +1,15 @@
 import { Buffer } from "node:buffer";
 import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from "mqtt";
 import type { LogRecord } from "../../broker/store.ts";
+import {
+  type CredentialSources,
+  type Credentials,
+  credentialsMark,
+  readCredentials,
+} from "../credentials.ts";
 import { recordId } from "../record-id.ts";
-import type { Driver, Failure, Link, LinkEvents, LinkTarget } from "../remote.ts";
+import type { Driver, Failure, Guarantee, Link, LinkEvents, LinkTarget } from "../remote.ts";
+import { TopicTemplate } from "../topic-template.ts";
 import {
   connectionFailure,
   isVersionRefusal,
@@ -11,25 +18,15 @@ import {
 } from "./mqtt-failure.ts";
 import { fitsString, publishPacketBytes, publishProperties } from "./mqtt-publish.ts";
 
-export interface MqttTlsOptions {
-  readonly ca?: string | Buffer;
-  readonly cert?: string | Buffer;
-  readonly key?: string | Buffer;
-  readonly rejectUnauthorized?: boolean;
-}
-
-export interface MqttDriverOptions {
+export interface MqttDriverOptions extends CredentialSources {
   /** Brokers by priority: `mqtt://`, `mqtts://`, `ws://` or `wss://`. */
   readonly urls: readonly string[];
-  /** Before each topic; `{edgeId}` is replaced. Default `edge/{edgeId}/`; may be empty. */
+  /** Before the topic of lanes without a template; `{edgeId}` is replaced. Default `edge/{edgeId}/`; may be empty. */
   readonly topicPrefix?: string;
   /** 5 (default) falls back to 3.1.1 with a remote that refuses 5; 4 is 3.1.1 alone. */
   readonly protocolVersion?: 4 | 5;
   /** Default: made of edgeId and the uplink's name. */
   readonly clientId?: string;
-  readonly username?: string;
-  readonly password?: string;
-  readonly tls?: MqttTlsOptions;
   readonly keepAliveSeconds?: number;
 }
 
@@ -78,6 +75,16 @@ export class MqttDriver implements Driver {
   open(target: LinkTarget, events: LinkEvents): Link {
     return new MqttLink(this.#options, this.#memory, target, events);
   }
+
+  credentialsMark(): string | undefined {
+    return credentialsMark(this.#options);
+  }
+}
+
+interface LinkLane {
+  readonly stream: string;
+  readonly maxQos: 0 | 1;
+  readonly template: TopicTemplate;
 }
 
 class MqttLink implements Link {
@@ -85,7 +92,8 @@ class MqttLink implements Link {
   readonly #memory: Memory;
   readonly #target: LinkTarget;
   readonly #events: LinkEvents;
-  readonly #topicPrefix: string;
+  readonly #lanes: readonly LinkLane[];
+  readonly #credentials: Credentials;
   readonly #url: string;
   #client: MqttClient;
   #version: 4 | 5;
@@ -97,8 +105,16 @@ class MqttLink implements Link {
     this.#memory = memory;
     this.#target = target;
     this.#events = events;
-    const prefix = options.topicPrefix ?? TOPIC_PREFIX;
-    this.#topicPrefix = prefix.replaceAll("{edgeId}", target.edgeId);
+    const { edgeId, uplink } = target;
+    this.#lanes = target.lanes.map(({ stream, topic, maxQos }) => {
+      const template = topic ?? `${options.topicPrefix ?? TOPIC_PREFIX}{topic}`;
+      return {
+        stream,
+        maxQos,
+        template: new TopicTemplate(template, { edgeId, uplink, stream }),
+      };
+    });
+    this.#credentials = readCredentials(options);
     this.#url = options.urls[memory.urlIndex % options.urls.length] ?? "";
     const isOld =
       options.protocolVersion === 4 ||
@@ -109,48 +125,53 @@ class MqttLink implements Link {
   }
 
   reconcile(lane: number): void {
-    // MQTT cannot say what it has: everything that was not acknowledged is sent again.
-    const why =
-      this.#version === 5
-        ? "MQTT QoS 1 resends what was not acknowledged; the user property rill-id tells duplicates"
-        : "MQTT QoS 1 resends what was not acknowledged; MQTT 3.1.1 carries no record id";
+    const maxQos = this.#lanes[lane]?.maxQos ?? 1;
+    const isTooMuch = maxQos > 0 && this.#connack?.properties?.maximumQoS === 0;
     setImmediate(() => {
       if (this.#isSilent) return;
-      const guarantee = { kind: "at-least-once", why } as const;
+      if (isTooMuch) {
+        const reason = "the remote takes QoS 0 only: set maxQos to 0 if that is enough";
+        this.#events.onReconcileFailed(lane, { class: "config", reason });
+        return;
+      }
+      // MQTT cannot say what it has: everything that was not acknowledged is sent again.
+      const guarantee = guaranteeOf(maxQos, this.#version);
       this.#events.onReconciled(lane, { found: new Map(), position: undefined, guarantee });
     });
   }
 
   // Hot path: per record; MQTT.js wants a callback and an options object for each.
-  send(lane: number, record: LogRecord): Failure | undefined {
+  send(index: number, record: LogRecord): Failure | undefined {
+    const lane = this.#lanes[index];
+    if (lane === undefined) return undefined;
     const { sequence } = record;
-    const topic = this.#topicPrefix + record.topic.text;
-    if (!fitsString(topic))
-      return { class: "lane", reason: "its topic with the prefix is too long" };
+    const topic = lane.template.apply(record.topic.text);
+    const mistake = topicMistake(topic);
+    if (topic === undefined || mistake !== undefined) {
+      return { class: "poison", reason: mistake ?? "it has no topic at the remote" };
+    }
     const payload = Buffer.from(
       record.bytes.buffer,
       record.bytes.byteOffset + record.payloadStart,
       record.payloadEnd - record.payloadStart,
     );
-    const stream = this.#target.lanes[lane] ?? "";
-    const id = recordId(this.#target.edgeId, record.epoch, stream, sequence);
+    const id = recordId(this.#target.edgeId, record.epoch, lane.stream, sequence);
     const properties =
       this.#version === 5 ? publishProperties(record, id, this.#target.clock.now()) : undefined;
     const remote = this.#connack?.properties;
     const bytes = publishPacketBytes(topic, payload.length, properties);
     const bytesMax = remote?.maximumPacketSize;
     if (bytesMax !== undefined && bytes > bytesMax) {
-      return {
-        class: "lane",
-        reason: `its packet of ${bytes} bytes exceeds the remote's ${bytesMax}`,
-      };
+      const reason = `its packet of ${bytes} bytes exceeds the remote's ${bytesMax}`;
+      return { class: "poison", reason };
     }
     const retain = record.retain && remote?.retainAvailable !== false;
+    const qos = lane.maxQos;
     this.#client.publish(
       topic,
       payload,
-      properties === undefined ? { qos: 1, retain } : { qos: 1, retain, properties },
-      (error) => this.#onPublished(lane, sequence, error),
+      properties === undefined ? { qos, retain } : { qos, retain, properties },
+      (error) => this.#onPublished(index, sequence, error),
     );
     return undefined;
   }
@@ -205,7 +226,8 @@ class MqttLink implements Link {
   }
 
   #connectOptions(): IClientOptions {
-    const { username, password, tls, clientId, keepAliveSeconds } = this.#options;
+    const { clientId, keepAliveSeconds } = this.#options;
+    const { username, password, tls } = this.#credentials;
     const { edgeId, uplink } = this.#target;
     return {
       protocolVersion: this.#version,
@@ -220,12 +242,7 @@ class MqttLink implements Link {
       connectTimeout: CONNECT_TIMEOUT_MS,
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
-      ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
-      ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
-      ...(tls?.key === undefined ? {} : { key: tls.key }),
-      ...(tls?.rejectUnauthorized === undefined
-        ? {}
-        : { rejectUnauthorized: tls.rejectUnauthorized }),
+      ...tls,
     };
   }
 
@@ -233,11 +250,6 @@ class MqttLink implements Link {
     if (this.#isSilent) return;
     this.#connack = packet;
     this.#memory.silentCloses = 0;
-    if (packet.properties?.maximumQoS === 0) {
-      this.destroy();
-      this.#events.onClosed({ class: "config", reason: "the remote takes QoS 0 only" });
-      return;
-    }
     this.#events.onConnected({
       windowMax: packet.properties?.receiveMaximum ?? RECEIVE_MAXIMUM,
       reconcilesLanesAlone: false,
@@ -271,8 +283,31 @@ class MqttLink implements Link {
       this.#memory.urlIndex++;
     }
     this.#isSilent = true;
-    this.#events.onClosed(connectionFailure(reasonCode, error));
+    const isConnected = this.#connack !== undefined;
+    this.#events.onClosed(connectionFailure(reasonCode, error, isConnected));
   }
+}
+
+/** Why this cannot be a topic at the remote. */
+function topicMistake(topic: string | undefined): string | undefined {
+  if (topic === undefined) return "its topic has fewer levels than the lane's template names";
+  if (topic.startsWith("$")) return "its topic at the remote would start with $";
+  return fitsString(topic) ? undefined : "its topic at the remote is too long";
+}
+
+/** What a lane's QoS gives: the remote's own answer, or none. */
+function guaranteeOf(maxQos: 0 | 1, version: 4 | 5): Guarantee {
+  if (maxQos === 0) {
+    const why =
+      "QoS 0: a record is done when it was written to the connection, and may get lost on it";
+    return { kind: "at-most-once", why };
+  }
+  const tail =
+    version === 5
+      ? "the user property rill-id tells duplicates"
+      : "MQTT 3.1.1 carries no record id";
+  const why = `MQTT QoS 1 resends what was not acknowledged; ${tail}`;
+  return { kind: "at-least-once", why };
 }
 
 /** An error of the network, before any MQTT was spoken. */

@@ -21,6 +21,9 @@ const TOO_MANY_REQUESTS = 10_167;
 /** Errors of a moment: no leader, insufficient resources, no quorum, not available, timeout. */
 const PASSING_ERRORS = new Set([10_008, 10_009, 10_023, 10_118, 10_165]);
 
+/** About one message: larger than the stream's `max_msg_size`, headers larger than 64 KiB. */
+const POISON_ERRORS = new Set([10_054, 10_097]);
+
 const transport = (reason: string): PublishReply => ({
   kind: "failed",
   failure: { class: "transport", reason },
@@ -57,5 +60,5 @@ export function failureOf(error: NonNullable<ReplyBody["error"]>): Failure {
   const reason = `${description} (${code}/${apiCode})`;
   if (code === 429 || apiCode === TOO_MANY_REQUESTS) return { class: "throttle", reason };
   if (PASSING_ERRORS.has(apiCode)) return { class: "transport", reason };
-  return { class: "lane", reason };
+  return { class: POISON_ERRORS.has(apiCode) ? "poison" : "lane", reason };
 }

@@ -52,6 +52,9 @@ export class ReconcileError extends Error {
 export interface NatsReconcileJob {
   readonly connection: NatsConnection;
   readonly edgeId: string;
+  /** The lane's name, which is in its subjects. */
+  readonly lane: string;
+  /** The stream's name, which is in the record ids. */
   readonly stream: string;
   readonly position: RemotePosition | undefined;
   readonly requestTimeoutMs: number;
@@ -145,7 +148,7 @@ async function retried<T>(
 }
 
 async function findStream(manager: JetStreamManager, job: NatsReconcileJob): Promise<StreamInfo> {
-  const subject = `${lanePrefix(job.edgeId, job.stream)}.>`;
+  const subject = `${lanePrefix(job.edgeId, job.lane)}.>`;
   const names: string[] = [];
   for await (const name of manager.streams.names(subject)) names.push(name);
   const [name] = names;
@@ -181,7 +184,7 @@ function checkOrigin(kept: RemotePosition | undefined, origin: string, name: str
 }
 
 async function publishBarrier(client: JetStreamClient, job: NatsReconcileJob): Promise<Barrier> {
-  const subject = barrierSubject(lanePrefix(job.edgeId, job.stream));
+  const subject = barrierSubject(lanePrefix(job.edgeId, job.lane));
   // A new id each time: a barrier that is dropped as a duplicate would be none.
   const id = nuid.next();
   const marked = headers();
@@ -204,7 +207,7 @@ async function scanUntil(
   barrier: Barrier,
 ): Promise<Map<string, IntervalSet> | undefined> {
   const consumer = await client.consumers.get(info.config.name, {
-    filter_subjects: `${lanePrefix(job.edgeId, job.stream)}.>`,
+    filter_subjects: `${lanePrefix(job.edgeId, job.lane)}.>`,
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: from,
     headers_only: true,
@@ -241,7 +244,7 @@ function armStall(messages: ConsumerMessages): NodeJS.Timeout {
 }
 
 function checkBarrierSubject(subject: string, job: NatsReconcileJob): void {
-  if (subject === barrierSubject(lanePrefix(job.edgeId, job.stream))) return;
+  if (subject === barrierSubject(lanePrefix(job.edgeId, job.lane))) return;
   throw new ReconcileError({
     class: "config",
     reason: `the stream renames subjects (the barrier came back on ${subject})`,

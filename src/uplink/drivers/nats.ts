@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
 import {
   AuthorizationError,
   connect,
   createInbox,
   credsAuthenticator,
+  InvalidArgumentError,
   type Msg,
   type NatsConnection,
   type NodeConnectionOptions,
@@ -12,21 +12,23 @@ import {
   UserAuthenticationExpiredError,
 } from "@nats-io/transport-node";
 import type { LogRecord } from "../../broker/store.ts";
+import {
+  type CredentialSources,
+  CredentialsError,
+  credentialsMark,
+  readCredentials,
+  type TlsMaterial,
+} from "../credentials.ts";
 import type { Driver, Failure, Link, LinkEvents, LinkTarget, RemotePosition } from "../remote.ts";
+import { TopicTemplate } from "../topic-template.ts";
 import { decodePublishReply } from "./nats-ack.ts";
 import { recordHeaders } from "./nats-headers.ts";
 import { ReconcileError, reconcileLane } from "./nats-reconcile.ts";
 import { lanePrefix, SUBJECT_BYTES_MAX, topicTokens } from "./nats-subject.ts";
 
-export interface NatsDriverOptions {
-  /** Servers of one cluster, by priority: `nats://host:4222`. */
+export interface NatsDriverOptions extends CredentialSources {
+  /** Servers of one cluster, by priority: `nats://host:4222`, or `tls://host:4222` to insist on TLS. */
   readonly urls: readonly string[];
-  readonly user?: string;
-  readonly password?: string;
-  readonly token?: string;
-  /** File with a JWT and its seed; read anew at each connect. */
-  readonly credentialsFile?: string;
-  readonly tls?: TlsOptions;
   readonly jetStreamDomain?: string;
   /** For each request of a reconcile, in milliseconds; default 5,000. */
   readonly requestTimeoutMs?: number;
@@ -56,11 +58,19 @@ export class NatsDriver implements Driver {
   open(target: LinkTarget, events: LinkEvents): Link {
     return new NatsLink(this.#options, target, events);
   }
+
+  credentialsMark(): string | undefined {
+    return credentialsMark(this.#options);
+  }
 }
 
 interface LinkLane {
+  readonly name: string;
   readonly stream: string;
   readonly prefix: string;
+  readonly template: TopicTemplate | undefined;
+  /** Subjects by topic, so that each is made once. */
+  readonly subjects: Map<string, string>;
   /** Counts reconciles, so that an abandoned one falls silent. */
   reconcileNumber: number;
   /** The JetStream stream that the last reconcile found. */
@@ -73,7 +83,6 @@ class NatsLink implements Link {
   readonly #events: LinkEvents;
   readonly #lanes: readonly LinkLane[];
   readonly #inbox = createInbox();
-  readonly #subjects = new Map<string, string>();
   #connection: NatsConnection | undefined;
   #isSilent = false;
 
@@ -81,9 +90,14 @@ class NatsLink implements Link {
     this.#options = options;
     this.#target = target;
     this.#events = events;
-    this.#lanes = target.lanes.map((stream) => ({
+    const { edgeId, uplink } = target;
+    this.#lanes = target.lanes.map(({ name, stream, topic }) => ({
+      name,
       stream,
-      prefix: lanePrefix(target.edgeId, stream),
+      prefix: lanePrefix(edgeId, name),
+      template:
+        topic === undefined ? undefined : new TopicTemplate(topic, { edgeId, uplink, stream }),
+      subjects: new Map(),
       reconcileNumber: 0,
       remoteStream: undefined,
     }));
@@ -101,6 +115,7 @@ class NatsLink implements Link {
     reconcileLane({
       connection,
       edgeId: this.#target.edgeId,
+      lane: lane.name,
       stream: lane.stream,
       position,
       requestTimeoutMs: requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
@@ -129,8 +144,12 @@ class NatsLink implements Link {
     const connection = this.#connection;
     if (lane === undefined || connection === undefined || connection.isClosed()) return undefined;
     const subject = this.#subjectOf(lane, record.topic.text);
+    if (subject === "") {
+      const reason = "its topic has fewer levels than the lane's template names";
+      return { class: "poison", reason };
+    }
     if (Buffer.byteLength(subject) > SUBJECT_BYTES_MAX) {
-      return { class: "lane", reason: `its subject is longer than ${SUBJECT_BYTES_MAX} bytes` };
+      return { class: "poison", reason: `its subject is longer than ${SUBJECT_BYTES_MAX} bytes` };
     }
     const payload = record.bytes.subarray(record.payloadStart, record.payloadEnd);
     try {
@@ -140,8 +159,10 @@ class NatsLink implements Link {
       });
     } catch (error) {
       if (connection.isClosed()) return undefined;
-      const limit = connection.info?.max_payload;
-      return { class: "lane", reason: `${error} (max_payload ${limit})` };
+      // The client refuses what the server would hang up on.
+      const limit = connection.info?.max_payload ?? 0;
+      const isTooLarge = error instanceof InvalidArgumentError && /max_payload/.test(error.message);
+      return { class: isTooLarge ? "poison" : "lane", reason: `${error} (max_payload ${limit})` };
     }
     return undefined;
   }
@@ -187,9 +208,11 @@ class NatsLink implements Link {
   }
 
   #connectOptions(): NodeConnectionOptions {
-    const { urls, user, password, token, credentialsFile, tls } = this.#options;
+    const { username, password, token, credentials, tls } = readCredentials(this.#options);
+    const { urls } = this.#options;
+    const isTls = tls !== undefined || urls.some((url) => url.startsWith("tls:"));
     return {
-      servers: [...urls],
+      servers: urls.map((url) => url.replace(/^tls:/, "nats:")),
       noRandomize: true,
       // The client's own reconnect drops what it had buffered; the engine does it better.
       reconnect: false,
@@ -198,13 +221,11 @@ class NatsLink implements Link {
       pingInterval: PING_INTERVAL_MS,
       maxPingOut: 2,
       name: `rillmq ${this.#target.edgeId} ${this.#target.uplink}`,
-      ...(user === undefined ? {} : { user }),
+      ...(username === undefined ? {} : { user: username }),
       ...(password === undefined ? {} : { pass: password }),
       ...(token === undefined ? {} : { token }),
-      ...(tls === undefined ? {} : { tls }),
-      ...(credentialsFile === undefined
-        ? {}
-        : { authenticator: credsAuthenticator(readFileSync(credentialsFile)) }),
+      ...(isTls ? { tls: tlsOptions(tls ?? {}) } : {}),
+      ...(credentials === undefined ? {} : { authenticator: credsAuthenticator(credentials) }),
     };
   }
 
@@ -240,14 +261,17 @@ class NatsLink implements Link {
     }
   }
 
+  /** The subject of a topic; empty: the lane's template does not fit it. */
   #subjectOf(lane: LinkLane, topic: string): string {
-    let tokens = this.#subjects.get(topic);
-    if (tokens === undefined) {
-      if (this.#subjects.size >= SUBJECTS_CACHED_MAX) this.#subjects.clear();
-      tokens = topicTokens(topic);
-      this.#subjects.set(topic, tokens);
+    const { subjects, template, prefix } = lane;
+    let subject = subjects.get(topic);
+    if (subject === undefined) {
+      if (subjects.size >= SUBJECTS_CACHED_MAX) subjects.clear();
+      const remote = template === undefined ? topic : template.apply(topic);
+      subject = remote === undefined ? "" : `${prefix}.${topicTokens(remote)}`;
+      subjects.set(topic, subject);
     }
-    return `${lane.prefix}.${tokens}`;
+    return subject;
   }
 
   #closed(failure: Failure): void {
@@ -257,7 +281,19 @@ class NatsLink implements Link {
   }
 }
 
+/** As the client wants them: text, and no name where the remote's address is one. */
+function tlsOptions(tls: TlsMaterial): TlsOptions {
+  const { ca, cert, key, servername } = tls;
+  return {
+    ...(ca === undefined ? {} : { ca: ca.toString() }),
+    ...(cert === undefined ? {} : { cert: cert.toString() }),
+    ...(key === undefined ? {} : { key: key.toString() }),
+    ...(servername === undefined ? {} : { servername }),
+  };
+}
+
 function classify(error: unknown): Failure {
+  if (error instanceof CredentialsError) return { class: "auth", reason: error.message };
   const reason = error instanceof Error ? error.message || error.name : String(error);
   const cause = error instanceof Error ? error.cause : undefined;
   const isAuth = [error, cause].some(

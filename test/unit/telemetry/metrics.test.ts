@@ -5,6 +5,13 @@ import { createMetrics, type MetricsSource } from "../../../src/telemetry/metric
 
 function sourceOf(counters: Counters, state: { readonly uplink: string }): MetricsSource {
   return {
+    network: () => ({
+      dropped: [
+        ["write-stalled", 6],
+        ["bad-frame", 0],
+      ],
+      certificates: [["failed", 1]],
+    }),
     counters: () => counters,
     connections: () => 3,
     sessions: () => ({ online: 3, offline: 2 }),
@@ -14,9 +21,13 @@ function sourceOf(counters: Counters, state: { readonly uplink: string }): Metri
       {
         name: "centre",
         state: state.uplink,
+        deadLetters: 3,
         lanes: [
           {
+            name: "hot",
             stream: "telemetry",
+            state: "blocked",
+            dropped: 9,
             lagMessages: 7,
             lagBytes: 70,
             oldestUnsentSeconds: 1.5,
@@ -54,6 +65,9 @@ test("metrics show what the source says at the time of the scrape", async () => 
   const samples = samplesOf(await metrics.text());
   const expected: Record<string, number> = {
     rillmq_connections: 3,
+    'rillmq_connections_dropped_total{reason="write-stalled"}': 6,
+    'rillmq_connections_dropped_total{reason="bad-frame"}': 0,
+    'rillmq_certificate_reloads_total{result="failed"}': 1,
     'rillmq_sessions{state="online"}': 3,
     'rillmq_sessions{state="offline"}': 2,
     'rillmq_messages_received_total{qos="1"}': 42,
@@ -64,12 +78,15 @@ test("metrics show what the source says at the time of the scrape", async () => 
     'rillmq_stream_messages{stream="telemetry"}': 12,
     'rillmq_stream_bytes{stream="telemetry"}': 340,
     'rillmq_uplink_state{uplink="centre",state="streaming"}': 1,
-    'rillmq_uplink_lag_messages{uplink="centre",stream="telemetry"}': 7,
-    'rillmq_uplink_lag_bytes{uplink="centre",stream="telemetry"}': 70,
-    'rillmq_uplink_oldest_unsent_seconds{uplink="centre",stream="telemetry"}': 1.5,
-    'rillmq_uplink_acknowledged_total{uplink="centre",stream="telemetry"}': 5,
-    'rillmq_uplink_resent_total{uplink="centre",stream="telemetry"}': 2,
-    'rillmq_uplink_reconciled_total{uplink="centre",stream="telemetry"}': 1,
+    'rillmq_uplink_lane_state{uplink="centre",stream="telemetry",lane="hot",state="blocked"}': 1,
+    'rillmq_uplink_dead_letters{uplink="centre"}': 3,
+    'rillmq_uplink_dropped_total{uplink="centre",stream="telemetry",lane="hot"}': 9,
+    'rillmq_uplink_lag_messages{uplink="centre",stream="telemetry",lane="hot"}': 7,
+    'rillmq_uplink_lag_bytes{uplink="centre",stream="telemetry",lane="hot"}': 70,
+    'rillmq_uplink_oldest_unsent_seconds{uplink="centre",stream="telemetry",lane="hot"}': 1.5,
+    'rillmq_uplink_acknowledged_total{uplink="centre",stream="telemetry",lane="hot"}': 5,
+    'rillmq_uplink_resent_total{uplink="centre",stream="telemetry",lane="hot"}': 2,
+    'rillmq_uplink_reconciled_total{uplink="centre",stream="telemetry",lane="hot"}': 1,
   };
   for (const [name, value] of Object.entries(expected))
     assert.equal(samples.get(name), value, name);

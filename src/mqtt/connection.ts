@@ -67,6 +67,9 @@ const SESSION_REASON_CODES: Readonly<Record<ConnectRefusal, number>> = {
   "not-owner": ReasonCode.notAuthorized,
 };
 
+/** Acknowledgements of one connection that may wait for their commits; beyond it the client is not read. */
+const WAITING_ACKS_MAX = 8_192;
+
 interface Ack {
   readonly type: AckType;
   readonly packetId: number;
@@ -95,6 +98,8 @@ export class MqttConnection implements Subscriber, Due {
   /** A PUBLISH that waits for room and what came behind it, and since when. */
   readonly #held = new HeldPackets();
   #heldSince: Instant | undefined;
+  /** Nothing is decoded until the acknowledgements that wait have left. */
+  #isFullOfAcks = false;
   readonly #resume = (): void => this.#resumeHeld();
 
   constructor(broker: Broker, link: Link, options: ConnectionOptions) {
@@ -125,7 +130,7 @@ export class MqttConnection implements Subscriber, Due {
   receive(chunk: Uint8Array): void {
     if (this.#state === "closed") return;
     if (this.#state === "authenticating") this.#keepEarly(chunk);
-    else if (this.#held.isFull || this.#undecoded.length > 0) this.#undecoded.push(chunk);
+    else if (!this.#canDecode() || this.#undecoded.length > 0) this.#undecoded.push(chunk);
     else this.#decodeChunk(chunk);
   }
 
@@ -142,6 +147,15 @@ export class MqttConnection implements Subscriber, Due {
 
   /** The network connection is gone, from whichever side. */
   onClosed(): void {
+    const { disconnect } = this.#held;
+    try {
+      // What the client said last counts, although it waits behind a held PUBLISH [MQTT-3.14.4-3].
+      if (disconnect !== undefined && this.#session !== undefined) {
+        this.#disconnect(disconnect, this.#session);
+      }
+    } catch (error) {
+      this.#onError(error);
+    }
     this.#close(true);
   }
 
@@ -222,6 +236,7 @@ export class MqttConnection implements Subscriber, Due {
         if (this.#held.isEmpty || passesHeld(packet)) this.#handle(packet);
         else this.#held.push(packet);
       }
+      this.#isFullOfAcks = this.#acks.size >= WAITING_ACKS_MAX;
       this.#link.setPaused(this.#state !== "closed");
     } catch (error) {
       this.#onError(error);
@@ -229,7 +244,12 @@ export class MqttConnection implements Subscriber, Due {
   }
 
   #canDecode(): boolean {
-    return this.#state !== "closed" && this.#state !== "authenticating" && !this.#held.isFull;
+    return (
+      this.#state !== "closed" &&
+      this.#state !== "authenticating" &&
+      !this.#held.isFull &&
+      this.#acks.size < WAITING_ACKS_MAX
+    );
   }
 
   #onError(error: unknown): void {
@@ -318,10 +338,7 @@ export class MqttConnection implements Subscriber, Due {
 
   /** What came while it was found out who the client is. */
   #decodeEarly(): void {
-    if (this.#state === "closed") return;
-    this.#link.setPaused(false);
-    this.#decodeAll();
-    this.#decodeUndecoded();
+    if (this.#state !== "closed") this.#decodeOn();
   }
 
   #onAuthenticated(packet: ConnectPacket, outcome: AuthenticationOutcome): void {
@@ -429,6 +446,12 @@ export class MqttConnection implements Subscriber, Due {
     this.#heldSince = undefined;
     this.#lastReceivedAt = this.#broker.clock.now();
     this.#scheduleKeepAlive();
+    this.#decodeOn();
+  }
+
+  /** What kept from decoding is over. */
+  #decodeOn(): void {
+    this.#isFullOfAcks = false;
     this.#link.setPaused(false);
     this.#decodeAll();
     this.#decodeUndecoded();
@@ -471,10 +494,11 @@ export class MqttConnection implements Subscriber, Due {
         if (ack.type === PacketType.puback || ack.reasonCode >= 0x80) this.#inbound.onAnswered(ack);
         writeAck(this.#link.output, ack.type, ack.packetId, ack.reasonCode, this.#version);
         this.#link.touch();
-        return;
+        break;
       default:
         this.#send(ack);
     }
+    if (this.#isFullOfAcks && this.#acks.size === 0) this.#decodeOn();
     if (ack.type === PacketType.connack && this.#session?.owner === this) {
       this.#session.attach(this);
     }

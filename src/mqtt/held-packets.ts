@@ -1,7 +1,7 @@
 /** What came behind a PUBLISH that finds no room in the store: kept in order, up to a bound; what acknowledges goes on. */
 import { copyBytes } from "../lib/copy-bytes.ts";
 import { RingBuffer } from "../lib/ring-buffer.ts";
-import { type Packet, PacketType, type PublishPacket } from "./packet.ts";
+import { type DisconnectPacket, type Packet, PacketType, type PublishPacket } from "./packet.ts";
 
 /** Beyond this many bytes nothing more is decoded. */
 const HELD_BYTES_MAX = 65_536;
@@ -27,6 +27,8 @@ export function passesHeld(packet: Packet): boolean {
 export class HeldPackets {
   readonly #packets = new RingBuffer<Packet>();
   #bytes = 0;
+  /** The client's last word, if it is among them. */
+  disconnect: DisconnectPacket | undefined = undefined;
 
   get isEmpty(): boolean {
     return this.#packets.size === 0;
@@ -39,6 +41,7 @@ export class HeldPackets {
   /** Keeps a packet; a PUBLISH is copied, because its decoder uses it again. */
   push(packet: Packet): void {
     this.#bytes += costOf(packet);
+    if (packet.type === PacketType.disconnect) this.disconnect = packet;
     this.#packets.push(packet.type === PacketType.publish ? copyPublish(packet) : packet);
   }
 
@@ -54,6 +57,7 @@ export class HeldPackets {
   clear(): void {
     this.#packets.clear();
     this.#bytes = 0;
+    this.disconnect = undefined;
   }
 }
 

@@ -1,9 +1,8 @@
 /** Wires everything: data folder, node, listeners, HTTP, signals. */
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { AccessControl } from "./access/access-control.ts";
 import { adminRoutes } from "./admin-routes.ts";
-import { openAuthenticator } from "./broker/authenticator.ts";
-import { Authorization } from "./broker/authorization.ts";
 import { ADMIN_SOCKET } from "./cli/admin-client.ts";
 import { ExitCode } from "./cli/exit-code.ts";
 import { type Config, httpAddress } from "./config.ts";
@@ -21,6 +20,8 @@ const EXIT_CODES: Readonly<Record<string, ExitCode>> = {
   "cannot-listen": ExitCode.cannotListen,
   "data-folder-unusable": ExitCode.dataUnusable,
   "data-folder-in-use": ExitCode.dataInUse,
+  "users-file-damaged": ExitCode.usage,
+  "rules-file-damaged": ExitCode.usage,
 };
 
 /** Longest a stop may take before the process ends anyway. */
@@ -86,6 +87,7 @@ class Server {
   readonly #httpGiven: boolean;
   readonly #log: Log;
   readonly #onBug: (error: unknown) => void;
+  #access: AccessControl | undefined;
   #listeners: Listeners | undefined;
   #folder: DataFolder | undefined;
   #node: EdgeNode | undefined;
@@ -100,11 +102,14 @@ class Server {
   }
 
   async open(): Promise<void> {
+    const access = new AccessControl(this.#config.access, this.#log);
+    this.#access = access;
     const folder = openDataFolder(this.#config.data);
     this.#folder = folder;
     rmSync(runFileOf(folder), { force: true });
-    const node = this.#createNode(folder);
+    const node = this.#createNode(folder, access);
     this.#node = node;
+    access.listen(node);
     await node.open();
     const listeners = this.#createListeners(node);
     this.#listeners = listeners;
@@ -115,6 +120,7 @@ class Server {
   }
 
   async close(): Promise<void> {
+    this.#access?.close();
     this.#listeners?.stopAccepting();
     await this.#node?.close();
     this.#listeners?.close();
@@ -125,13 +131,13 @@ class Server {
     this.#folder.close();
   }
 
-  #createNode(folder: DataFolder): EdgeNode {
+  #createNode(folder: DataFolder, access: AccessControl): EdgeNode {
     return new EdgeNode({
       config: this.#config,
       storePath: folder.storePath,
       log: this.#log,
-      authenticator: openAuthenticator,
-      authorizer: new Authorization(),
+      authenticator: access.authenticator,
+      authorizer: access.authorization,
       observeFlush: (seconds) => this.#observeFlush(seconds),
       dropConnections: () => this.#listeners?.dropAll(),
     });
@@ -144,6 +150,7 @@ class Server {
   reload(): void {
     this.#log("info", "reloading");
     this.#listeners?.reload();
+    this.#access?.reload();
   }
 
   #createListeners(node: EdgeNode): Listeners {

@@ -161,9 +161,10 @@ export class Broker implements StoreEvents {
 
   /**
    * The authorizer's answers may have changed: subscriptions that are not allowed any more end, and what was owed
-   * before is looked at again before it is delivered.
+   * before is looked at again before it is delivered. Returns how many subscriptions ended.
    */
-  onPolicyChanged(): void {
+  onPolicyChanged(): number {
+    let count = 0;
     for (const session of this.sessions.all()) {
       const { principal, clientId } = session;
       const revoked = [...session.subscriptions.keys()].filter(
@@ -171,9 +172,11 @@ export class Broker implements StoreEvents {
       );
       if (revoked.length > 0) this.subscriptions.unsubscribe(session, revoked, []);
       for (const topicFilter of revoked) this.#options.onSubscriptionRevoked(session, topicFilter);
+      count += revoked.length;
       const mayReceive = (topic: Topic): boolean => this.#mayReceive(session, topic);
       session.outbound.recheck(this.authorizer.isOpen ? undefined : mayReceive);
     }
+    return count;
   }
 
   #mayReceive({ principal, clientId }: Session, topic: Topic): boolean {

@@ -1,0 +1,170 @@
+/**
+ * Users and rules in force, and what happens when their files change. At the start a damaged file ends the start. Later what was in force
+ * stays in force, loudly: nobody is let in or kept out by half a file.
+ */
+import { performance } from "node:perf_hooks";
+import type { Authenticator, Principal } from "../broker/authenticator.ts";
+import { Authorization, type Rule } from "../broker/authorization.ts";
+import { watchFile } from "./file-watch.ts";
+import { LogThrottle } from "./log-throttle.ts";
+import { PasswordAuthenticator } from "./password-authenticator.ts";
+import { formatPasswordHash } from "./password-hash.ts";
+import { PasswordVerifier } from "./password-verifier.ts";
+import { readRules } from "./rules-file.ts";
+import { isWorldReadable, readUsers, type Users } from "./users-file.ts";
+
+export interface AccessSettings {
+  readonly usersFile?: string | undefined;
+  readonly rulesFile?: string | undefined;
+  readonly verificationsMax: number;
+  readonly verificationsWaitingMax: number;
+  readonly verifiedForMs: number;
+}
+
+export type AccessLog = (
+  level: "info" | "warn" | "error",
+  event: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;
+
+/** Who is to act when what is in force changes. */
+export interface AccessListener {
+  /** Answers of the authorizer may be others now. */
+  onPolicyChanged(): void;
+  /** Connections of these principals end: the users are gone, or have other passwords. */
+  endConnectionsOf(isGone: (principal: Principal) => boolean): void;
+}
+
+/** Entries per second about those who were not let in, and as many about what was denied. */
+const ENTRIES_PER_SECOND = 5;
+
+export class AccessControl {
+  readonly authenticator: Authenticator;
+  readonly authorization: Authorization;
+  readonly #settings: AccessSettings;
+  readonly #log: AccessLog;
+  readonly #passwords: PasswordAuthenticator;
+  readonly #stops: (() => void)[] = [];
+  #users: Users | undefined;
+  #rules: readonly Rule[] | undefined;
+  #listener: AccessListener | undefined;
+
+  /**
+   * Reads the files.
+   * @throws OperatingError `users-file-damaged`, `rules-file-damaged`
+   */
+  constructor(settings: AccessSettings, log: AccessLog) {
+    const { usersFile, rulesFile } = settings;
+    this.#settings = settings;
+    this.#log = log;
+    // Before they are read, so that no change is missed.
+    this.#watch(usersFile, (path) => this.#reloadUsers(path));
+    this.#watch(rulesFile, (path) => this.#reloadRules(path));
+    try {
+      this.#users = usersFile === undefined ? undefined : readUsers(usersFile);
+      this.#rules = rulesFile === undefined ? undefined : readRules(rulesFile);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    const verifier = new PasswordVerifier({
+      runningMax: settings.verificationsMax,
+      waitingMax: settings.verificationsWaitingMax,
+      rememberMs: settings.verifiedForMs,
+    });
+    const failed = this.#throttled("a client was not let in");
+    this.#passwords = new PasswordAuthenticator(this.#users, verifier, (one) => failed({ ...one }));
+    this.authenticator = this.#passwords;
+    const denied = this.#throttled("the rules deny this");
+    this.authorization = new Authorization(this.#policy(), ({ principal: user, ...denial }) =>
+      denied({ ...denial, user }),
+    );
+    this.#tellUsers();
+  }
+
+  /** Tells it about changes from now on. */
+  listen(listener: AccessListener): void {
+    this.#listener = listener;
+  }
+
+  /** Reads both files now, changed or not. */
+  reload(): void {
+    const { usersFile, rulesFile } = this.#settings;
+    if (usersFile !== undefined) this.#reloadUsers(usersFile);
+    if (rulesFile !== undefined) this.#reloadRules(rulesFile);
+  }
+
+  /** Looks for changes no more. */
+  close(): void {
+    for (const stop of this.#stops) stop();
+  }
+
+  #watch(path: string | undefined, onChanged: (path: string) => void): void {
+    if (path !== undefined) this.#stops.push(watchFile(path, () => onChanged(path)));
+  }
+
+  #reloadUsers(path: string): void {
+    const before = this.#users;
+    try {
+      this.#users = readUsers(path);
+    } catch (error) {
+      this.#keepOld("users", error);
+      return;
+    }
+    this.#passwords.replaceUsers(this.#users);
+    this.#tellUsers();
+    this.#onChanged();
+    const stay = new Set<string>();
+    for (const [name, hash] of this.#users) {
+      const old = before?.get(name);
+      if (old !== undefined && formatPasswordHash(old) === formatPasswordHash(hash)) stay.add(name);
+    }
+    this.#listener?.endConnectionsOf((user) => user !== undefined && !stay.has(user));
+  }
+
+  #reloadRules(path: string): void {
+    try {
+      this.#rules = readRules(path);
+    } catch (error) {
+      this.#keepOld("rules", error);
+      return;
+    }
+    this.#log("info", "rules loaded", { file: path, rules: this.#rules.length });
+    this.#onChanged();
+  }
+
+  #onChanged(): void {
+    this.authorization.replace(this.#policy());
+    this.#listener?.onPolicyChanged();
+  }
+
+  #keepOld(what: string, error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#log("error", `the changed ${what} file cannot be used: the ${what} before stay`, {
+      reason,
+    });
+  }
+
+  #policy(): { rules: readonly Rule[] | undefined; users: ReadonlySet<string> | undefined } {
+    const users = this.#users === undefined ? undefined : new Set(this.#users.keys());
+    return { rules: this.#rules, users };
+  }
+
+  #tellUsers(): void {
+    const { usersFile: file } = this.#settings;
+    if (file === undefined || this.#users === undefined) return;
+    this.#log("info", "users loaded", { file, users: this.#users.size });
+    if (isWorldReadable(file)) {
+      this.#log("warn", "everybody on this machine may read the users file: chmod 600", { file });
+    }
+  }
+
+  #throttled(event: string): (fields: Readonly<Record<string, unknown>>) => void {
+    const throttle = new LogThrottle(ENTRIES_PER_SECOND, () => performance.now());
+    return (fields) => {
+      const suppressed = throttle.admit();
+      if (suppressed === undefined) return;
+      this.#log("warn", event, suppressed === 0 ? fields : { ...fields, suppressed });
+    };
+  }
+}

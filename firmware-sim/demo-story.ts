@@ -122,7 +122,7 @@ export class Story {
     const devices = profile.reduce((sum, { count }) => sum + count, 0);
     const ratePerSecond = Math.min(RATE_PER_SECOND_MAX, messages / PUBLISH_SECONDS) / devices;
     this.#fleet = new Fleet({
-      url: mqttUrl,
+      urls: [mqttUrl],
       profile,
       messages,
       ratePerSecond,

@@ -1,14 +1,45 @@
 import { alarm } from "./alarm.ts";
 import type { DeviceKind } from "./device-kind.ts";
 import { flakyRadio } from "./flaky-radio.ts";
+import { responder } from "./responder.ts";
 import { sensor } from "./sensor.ts";
+import { sleepyMeter } from "./sleepy-meter.ts";
+import { tracker } from "./tracker.ts";
+import type { Transport } from "./transport.ts";
 
-const KINDS: ReadonlyMap<string, DeviceKind> = new Map(
-  [sensor, alarm, flakyRadio].map((kind) => [kind.kind, kind]),
+/** The kinds of devices by name. */
+export const KINDS: ReadonlyMap<string, DeviceKind> = new Map(
+  [sensor, alarm, flakyRadio, sleepyMeter, responder, tracker].map((kind) => [kind.kind, kind]),
 );
 
+/** Which protocol version the devices speak; `mixed` alternates between 3.1.1 and 5.0. */
+export type Protocol = "4" | "5" | "mixed";
+
+/** What may be said of one group of devices; what is not said is as the fleet has it. */
+export interface GroupSettings {
+  /** Messages of each device, instead of its part of the fleet's. */
+  readonly messagesPerDevice?: number | undefined;
+  /** Messages per second and device. */
+  readonly ratePerSecond?: number | undefined;
+  readonly outstandingMax?: number | undefined;
+  /** Payloads are filled up to this many bytes. */
+  readonly payloadBytes?: number | undefined;
+  readonly keepAliveSeconds?: number | undefined;
+  readonly protocol?: Protocol | undefined;
+  /** Only addresses with this transport; undefined: all by turns. */
+  readonly transport?: Transport | undefined;
+  /** Commands for each device, where the kind takes them. */
+  readonly commands?: number | undefined;
+}
+
+/** Devices of one kind. */
+export interface Group extends GroupSettings {
+  readonly kind: DeviceKind;
+  readonly count: number;
+}
+
 /** How many devices of each kind a fleet has, or in which proportion when a total is given. */
-export type Profile = readonly { readonly kind: DeviceKind; readonly count: number }[];
+export type Profile = readonly Group[];
 
 /** Ten sensors, three alarms, three flaky radios. */
 export const DEFAULT_PROFILE = "sensor=10,alarm=3,flaky=3";
@@ -31,17 +62,17 @@ export function decodeProfile(text: string): Profile {
   });
 }
 
-/** Keeps the proportions of a profile with `devices` devices in all; the first kind takes what rounding leaves. */
+/** Keeps the proportions of a profile with `devices` devices in all; the first group takes what rounding leaves. */
 export function scaleProfile(profile: Profile, devices: number): Profile {
   const total = profile.reduce((sum, { count }) => sum + count, 0);
-  const scaled = profile.map(({ kind, count }) => ({
-    kind,
-    count: Math.floor((count * devices) / total),
+  const scaled = profile.map((group) => ({
+    ...group,
+    count: Math.floor((group.count * devices) / total),
   }));
-  const first = scaled[0];
+  const [first, ...others] = scaled;
   if (first === undefined) return [];
   const rest = devices - scaled.reduce((sum, { count }) => sum + count, 0);
-  return [{ kind: first.kind, count: first.count + rest }, ...scaled.slice(1)];
+  return [{ ...first, count: first.count + rest }, ...others];
 }
 
 /** Splits `total` messages over `parts` devices as evenly as whole numbers allow. */

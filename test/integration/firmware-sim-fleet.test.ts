@@ -55,7 +55,7 @@ class Sink {
 }
 
 const optionsOf = (port: number, rest: Partial<FleetOptions>): FleetOptions => ({
-  url: `mqtt://127.0.0.1:${port}`,
+  urls: [`mqtt://127.0.0.1:${port}`],
   profile: decodeProfile("sensor=2,alarm=2,flaky=2"),
   messages: 600,
   ratePerSecond: 500,

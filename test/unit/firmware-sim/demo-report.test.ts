@@ -37,14 +37,20 @@ function factsOf(centre: Centre, sabotage?: Sabotage): DemoFacts {
     fleet: {
       devices: 1,
       connected: 0,
+      asleep: 0,
       done: 1,
       messages: MESSAGES,
       published: MESSAGES,
       acknowledged: MESSAGES,
       connects: 2,
+      secured: 0,
       drops: 0,
+      leaves: 0,
       refusals: 0,
       sessionsLost: 0,
+      connectSeconds: 0.1,
+      commands: undefined,
+      wills: undefined,
     },
   };
 }

@@ -1,6 +1,7 @@
 /** MQTT packet by packet: a client that does nothing by itself, so that a test decides when what is acknowledged. */
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
 import { ByteWriter } from "../../src/lib/byte-writer.ts";
 import { Decoder } from "../../src/mqtt/decoder.ts";
 import { encodePacket } from "../../src/mqtt/encoder.ts";
@@ -36,7 +37,7 @@ interface Waiter {
 export class WireClient {
   /** Resolves when the network connection is gone. */
   readonly closed: Promise<void>;
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #version: ProtocolVersion;
   readonly #decoder: Decoder;
   readonly #output = new ByteWriter();
@@ -46,12 +47,12 @@ export class WireClient {
   #isScheduled = false;
   #isClosed = false;
 
-  private constructor(socket: Socket, version: ProtocolVersion) {
+  /** On a network connection that is open already, whatever its kind. */
+  constructor(socket: Duplex, version: ProtocolVersion) {
     this.#socket = socket;
     this.#version = version;
     this.#decoder = new Decoder({ role: "client", packetBytesMax: PACKET_BYTES_MAX });
     this.#decoder.protocolVersion = version;
-    socket.setNoDelay(true);
     socket.on("error", () => undefined);
     socket.on("data", (chunk) => this.#onData(chunk));
     this.closed = new Promise((resolve) => {
@@ -64,7 +65,7 @@ export class WireClient {
 
   /** Opens the network connection and sends nothing. */
   static async open(port: number, version: ProtocolVersion): Promise<WireClient> {
-    const socket = connect({ host: "127.0.0.1", port });
+    const socket = connect({ host: "127.0.0.1", port, noDelay: true });
     await once(socket, "connect");
     return new WireClient(socket, version);
   }

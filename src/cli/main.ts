@@ -3,10 +3,12 @@ import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { addConfigCommand } from "./config-command.ts";
 import { EXIT_CODES_HELP, ExitCode } from "./exit-code.ts";
+import { addPasswdCommand } from "./passwd-command.ts";
 import { addPubCommand } from "./pub-command.ts";
 import { addServeCommand } from "./serve-command.ts";
 import { addStatusCommand } from "./status-command.ts";
 import { addSubCommand } from "./sub-command.ts";
+import { addUplinkCommand } from "./uplink-command.ts";
 
 /** The version in the package's own file, which is some folders above both the source and what is built of it. */
 function packageVersion(): string {
@@ -49,7 +51,9 @@ export async function run(argv: readonly string[]): Promise<number> {
   addPubCommand(program, done);
   addSubCommand(program, done);
   addStatusCommand(program, done);
+  addUplinkCommand(program, done);
   addConfigCommand(program, done);
+  addPasswdCommand(program, done);
   setVersion(program, packageVersion());
   try {
     await program.parseAsync(argv, { from: "user" });

@@ -20,10 +20,12 @@ export interface DemoFacts {
   readonly sink: SinkReport;
   readonly outcome: StoryOutcome;
   readonly fleet: FleetProgress;
+  /** Devices were to connect over TLS. */
+  readonly tls: boolean;
 }
 
 /** What the demo promises, with what was found. The demo fails unless all are met. */
-export function demandsOf({ centre, sink, outcome, fleet }: DemoFacts): readonly Demand[] {
+export function demandsOf({ centre, sink, outcome, fleet, tls }: DemoFacts): readonly Demand[] {
   const [firstPid, ...laterPids] = outcome.pids;
   const share = sink.published === 0 ? 0 : outcome.backlogPeak / sink.published;
   const demands: Demand[] = [
@@ -56,7 +58,13 @@ export function demandsOf({ centre, sink, outcome, fleet }: DemoFacts): readonly
       String(fleet.sessionsLost),
     ),
   ];
+  if (tls) demands.push(tlsDemand(fleet));
   return centre.hasRecordIds ? [...demands, ...exactlyOnceDemands(sink, outcome)] : demands;
+}
+
+function tlsDemand({ connects, secured }: FleetProgress): Demand {
+  const name = "every connection over TLS, certificate verified";
+  return demand(name, connects > 0 && secured === connects, `${secured} of ${connects}`);
 }
 
 function exactlyOnceDemands(sink: SinkReport, outcome: StoryOutcome): readonly Demand[] {

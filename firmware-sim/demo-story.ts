@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { Centre, CentreContents } from "./central/centre.ts";
@@ -8,6 +8,7 @@ import { EdgeProcess, freePort, type Ready } from "./edge-process.ts";
 import { Fleet } from "./fleet.ts";
 import { DEFAULT_PROFILE, decodeProfile } from "./profile.ts";
 import { grouped } from "./table.ts";
+import { makeTlsMaterial, type TlsMaterial } from "./tls-material.ts";
 import type { Patience } from "./wait-for.ts";
 
 /** For so long the centre's acknowledgements do not come through. */
@@ -32,10 +33,17 @@ export interface StoryOptions {
   readonly folder: string;
   readonly messages: number;
   readonly seed: number;
+  /** Devices connect over TLS, with a certificate of an authority made for this run. */
+  readonly tls: boolean;
   readonly patience: Patience;
   /** Called with one line at the beginning of each part of the story. */
   readonly tell: (text: string) => void;
 }
+
+const listenerSettings = (port: number, tls: TlsMaterial | undefined) =>
+  tls === undefined
+    ? { url: `mqtt://127.0.0.1:${port}` }
+    : { url: `mqtts://127.0.0.1:${port}`, tls: { cert: tls.certFile, key: tls.keyFile } };
 
 /** What remains when the story is over. */
 export interface StoryOutcome {
@@ -106,16 +114,18 @@ export class Story {
   async close(): Promise<void> {
     this.metrics.stop();
     await this.#fleet?.stop();
-    await this.edge.kill();
+    await this.edge.close();
     await this.#proxy?.stop();
   }
 
   async #setUp(): Promise<void> {
-    const { centre, messages, seed } = this.#options;
+    const { centre, messages, seed, tls, folder } = this.#options;
     this.#tell(`starting the centre: ${centre.title}`);
     const proxy = await TcpProxy.start(await centre.start());
     this.#proxy = proxy;
-    await this.#writeConfig(proxy.port);
+    const material = tls ? await makeTlsMaterial(join(folder, "tls")) : undefined;
+    if (material !== undefined) this.#tell("made an authority and a certificate for the edge");
+    await this.#writeConfig(proxy.port, material);
     const { pid, mqttUrl } = await this.#startEdge();
     this.metrics.start();
     const profile = decodeProfile(DEFAULT_PROFILE);
@@ -123,6 +133,7 @@ export class Story {
     const ratePerSecond = Math.min(RATE_PER_SECOND_MAX, messages / PUBLISH_SECONDS) / devices;
     this.#fleet = new Fleet({
       urls: [mqttUrl],
+      ca: material && readFileSync(material.caFile, "utf8"),
       profile,
       messages,
       ratePerSecond,
@@ -131,17 +142,19 @@ export class Story {
       protocol: "mixed",
       run: `demo-${seed}`,
     });
-    this.#tell(`the edge accepts (pid ${pid}); ${devices} devices start to publish`);
+    this.#tell(
+      `the edge accepts (pid ${pid}); ${devices} devices start to publish${tls ? " over TLS" : ""}`,
+    );
     this.#fleet.start();
   }
 
-  async #writeConfig(proxyPort: number): Promise<void> {
+  async #writeConfig(proxyPort: number, tls: TlsMaterial | undefined): Promise<void> {
     const { folder, centre } = this.#options;
     const config = {
       edgeId: "demo-edge",
       data: join(folder, "data"),
       http: "127.0.0.1:0",
-      listeners: [{ url: `mqtt://127.0.0.1:${await freePort()}` }],
+      listeners: [listenerSettings(await freePort(), tls)],
       streams: [{ name: "telemetry", filters: ["sim/#"], maxBytes: "1GiB", whenFull: "reject" }],
       uplinks: [
         {

@@ -1,23 +1,25 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import type { Centre } from "./central/centre.ts";
 import { MqttCentre } from "./central/mqtt-centre.ts";
 import { NatsCentre } from "./central/nats-centre.ts";
 import { isNatsServerInstalled } from "./central/nats-cluster.ts";
 import { type DemoFacts, demandsOf, reportText } from "./demo-report.ts";
 import { Story, type StoryOutcome } from "./demo-story.ts";
+import { integerFrom } from "./option-values.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { falsify, type Sabotage } from "./sabotage.ts";
 import { checkSink } from "./sink-check.ts";
 import { grouped } from "./table.ts";
+import { isOpensslInstalled } from "./tls-material.ts";
 import { Patience, StoryError } from "./wait-for.ts";
 
 const EXIT_PROVED = 0;
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
-const EXIT_NO_NATS_SERVER = 3;
+const EXIT_MISSING_PROGRAM = 3;
 const EXIT_INTERRUPTED = 130;
 const SECONDS_MAX = 180;
 const LOG_LINES = 25;
@@ -27,17 +29,10 @@ interface Flags {
   readonly seed: number;
   readonly messages: number;
   readonly sabotage?: Sabotage;
+  readonly tls?: true;
   readonly bin: string;
   readonly json?: true;
 }
-
-const integer =
-  (low: number, high: number) =>
-  (text: string): number => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= low && value <= high) return value;
-    throw new InvalidArgumentError(`a whole number from ${low} to ${high} is needed`);
-  };
 
 function buildCommand(): Command {
   return new Command("demo")
@@ -49,8 +44,17 @@ function buildCommand(): Command {
         .choices(["mqtt", "nats"])
         .default("mqtt"),
     )
-    .option("--seed <number>", "same seed, same devices and readings", integer(0, 0xffff_ffff), 1)
-    .option("--messages <count>", "messages of all devices", integer(100, 200_000), 10_000)
+    .option(
+      "--seed <number>",
+      "same seed, same devices and readings",
+      integerFrom(0, 0xffff_ffff),
+      1,
+    )
+    .option("--messages <count>", "messages of all devices", integerFrom(100, 200_000), 10_000)
+    .option(
+      "--tls",
+      "devices connect over TLS, with an authority made for this run (needs openssl)",
+    )
     .addOption(
       new Option(
         "--sabotage <how>",
@@ -88,6 +92,7 @@ function conclude(flags: Flags, facts: Omit<DemoFacts, "sink">, story: Story, se
     const result = {
       isProved,
       central: flags.central,
+      tls: flags.tls === true,
       seed: flags.seed,
       sabotage: flags.sabotage ?? null,
       seconds,
@@ -131,6 +136,7 @@ class Demo {
       folder: this.#folder,
       messages: flags.messages,
       seed: flags.seed,
+      tls: flags.tls === true,
       patience: this.#patience,
       tell: (text) => this.#tell(text),
     });
@@ -167,7 +173,8 @@ class Demo {
   #conclude(outcome: StoryOutcome): boolean {
     const { fleet } = this.#story;
     if (fleet === undefined) return false;
-    const facts = { centre: this.#centre, outcome, fleet: fleet.progress() };
+    const tls = this.#flags.tls === true;
+    const facts = { centre: this.#centre, outcome, fleet: fleet.progress(), tls };
     return conclude(this.#flags, facts, this.#story, this.#patience.elapsedSeconds);
   }
 
@@ -186,6 +193,15 @@ class Demo {
   }
 }
 
+/** What the flags ask for and is not installed. */
+function missingProgram({ central, tls }: Flags): string | undefined {
+  if (central === "nats" && !isNatsServerInstalled()) {
+    return "--central nats needs nats-server (2.9 or later) on the path; it was not found";
+  }
+  if (tls && !isOpensslInstalled()) return "--tls needs openssl on the path; it was not found";
+  return undefined;
+}
+
 async function main(): Promise<number> {
   const command = buildCommand();
   try {
@@ -195,11 +211,10 @@ async function main(): Promise<number> {
     return error.exitCode === 0 ? EXIT_PROVED : EXIT_USAGE;
   }
   const flags = command.opts<Flags>();
-  if (flags.central === "nats" && !isNatsServerInstalled()) {
-    process.stderr.write(
-      "demo: --central nats needs nats-server (2.9 or later) on the path; it was not found\n",
-    );
-    return EXIT_NO_NATS_SERVER;
+  const missing = missingProgram(flags);
+  if (missing !== undefined) {
+    process.stderr.write(`demo: ${missing}\n`);
+    return EXIT_MISSING_PROGRAM;
   }
   return await new Demo(flags).run();
 }

@@ -2,14 +2,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
+import { Guardian } from "./guardian.ts";
 
-const READY_LINE = /^ready pid=(\d+) (mqtt:\/\/\S+) (http:\/\/\S+)/;
+const READY_LINE = /^ready pid=(\d+) (mqtts?:\/\/\S+) (http:\/\/\S+)/;
 const STOP_MS_MAX = 20_000;
 
 /** What a broker says on standard output once it accepts connections. */
 export interface Ready {
   /** The broker's own process, not a wrapper's. */
   readonly pid: number;
+  /** Of its one listener: `mqtt://` or `mqtts://`. */
   readonly mqttUrl: string;
   readonly httpUrl: string;
 }
@@ -42,11 +44,15 @@ function signal(pid: number | undefined, name: "SIGKILL" | "SIGTERM"): void {
   }
 }
 
-/** The broker under test as a child process. It can be started, killed and started again on the same data. */
+/**
+ * The broker under test as a child process. It can be started, killed and started again on the same data. It does not outlive this
+ * process, however that ends. `close` when it is not needed any more.
+ */
 export class EdgeProcess {
   readonly #bin: string;
   readonly #configFile: string;
   readonly #logFile: string;
+  readonly #guardian = new Guardian();
   #child: ChildProcess | undefined;
   #exited: Promise<number | undefined> = Promise.resolve(undefined);
   #ready: Ready | undefined;
@@ -88,6 +94,7 @@ export class EdgeProcess {
       env: cleanEnvironment(),
     });
     closeSync(log);
+    this.#guardian.watch(child);
     this.#child = child;
     this.#isExitExpected = false;
     if (child.stdout !== null) {
@@ -123,6 +130,12 @@ export class EdgeProcess {
     const code = await this.#exited;
     clearTimeout(timer);
     return code;
+  }
+
+  /** Kills it if it runs, and ends whoever watches over it. */
+  async close(): Promise<void> {
+    await this.kill();
+    await this.#guardian.close();
   }
 
   #onLine(child: ChildProcess, line: string): void {

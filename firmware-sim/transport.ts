@@ -15,5 +15,12 @@ export const isSecure = (url: string): boolean => {
   return transport === "mqtts" || transport === "wss";
 };
 
-/** The same address as MQTT.js writes it. */
-export const clientUrl = (url: string): string => (url.startsWith("unix://") ? `mqtt+${url}` : url);
+/** The same address as MQTT.js writes it; a WebSocket address without path gets the usual `/mqtt`. */
+export function clientUrl(url: string): string {
+  const transport = transportOf(url);
+  if (transport === "unix") return `mqtt+${url}`;
+  if (transport !== "ws" && transport !== "wss") return url;
+  const parsed = new URL(url);
+  if (parsed.pathname === "/") parsed.pathname = "/mqtt";
+  return parsed.href;
+}

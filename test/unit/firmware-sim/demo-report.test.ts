@@ -24,6 +24,7 @@ function factsOf(centre: Centre, sabotage?: Sabotage): DemoFacts {
   const read = sabotage === undefined ? records : falsify(records, ledgers, sabotage);
   return {
     centre,
+    tls: false,
     sink: checkSink(ledgers, read),
     outcome: {
       contents: { records, accepted: records.length },
@@ -95,8 +96,26 @@ test("each demand can fail by itself", () => {
       "found by reconcile, stored but unacknowledged >= 1",
     ],
     [{ fleet: { ...fleet, sessionsLost: 1 } }, "no session forgotten by the edge"],
+    [{ tls: true }, "every connection over TLS, certificate verified"],
+    [
+      { tls: true, fleet: { ...fleet, secured: 1 } },
+      "every connection over TLS, certificate verified",
+    ],
+    [
+      { tls: true, fleet: { ...fleet, connects: 0 } },
+      "every connection over TLS, certificate verified",
+    ],
   ];
   for (const [change, name] of cases) assert.deepEqual(unmet({ ...facts, ...change }), [name]);
+});
+
+test("with TLS, verified connections alone are good enough", () => {
+  const facts = factsOf(new MqttCentre());
+  const { connects } = facts.fleet;
+  assert.deepEqual(
+    unmet({ ...facts, tls: true, fleet: { ...facts.fleet, secured: connects } }),
+    [],
+  );
 });
 
 test("the table names what cannot be told at an MQTT 3.1.1 centre differently", () => {

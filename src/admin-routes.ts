@@ -1,9 +1,11 @@
 /** What the admin channel answers; see `cli/` for the commands in front of it. */
 import type { EdgeNode } from "./edge-node.ts";
 import type { AdminHandler, AdminRoutes } from "./net/admin-server.ts";
+import { uplinkRoutes } from "./uplink-routes.ts";
 
 export function adminRoutes(node: EdgeNode): AdminRoutes {
   return new Map<string, AdminHandler>([
     ["GET /status", () => ({ pid: process.pid, ready: node.isReady, healthy: node.isHealthy })],
+    ...uplinkRoutes(node),
   ]);
 }

@@ -103,6 +103,16 @@ export class EdgeNode {
     return this.#downSince === undefined || performance.now() - this.#downSince < UNHEALTHY_MS;
   }
 
+  /** Undefined while the store is being opened. */
+  get uplinks(): readonly Uplink[] | undefined {
+    return this.#running?.uplinks;
+  }
+
+  /** Resolves when all that was staged is on disk; rejects when it cannot be. */
+  async flush(): Promise<void> {
+    await this.#running?.store.drain();
+  }
+
   /**
    * Opens the store, recovers and starts the uplinks.
    * @throws OperatingError `data-folder-unusable` when the store cannot be opened

@@ -159,15 +159,16 @@ export class Uplink {
 
   /**
    * The operator's word that the remote is right as it is: what is kept about its numbers is forgotten, and a lane
-   * that was blocked because the remote was purged, restored or recreated goes on with its next record.
+   * that was blocked because the remote was purged, restored or recreated goes on with its next record. Returns false
+   * when there is no such lane.
    */
-  forgetRemote(laneName: string): void {
-    for (const lane of this.#lanes.all) {
-      if (lane.name !== laneName) continue;
-      lane.progress.reconciled(undefined);
-      if (lane.phase.kind === "blocked") this.#reconcile(lane);
-    }
+  forgetRemote(laneName: string): boolean {
+    const lane = this.#lanes.all.find(({ name }) => name === laneName);
+    if (lane === undefined) return false;
+    lane.progress.reconciled(undefined);
+    if (lane.phase.kind === "blocked") this.#reconcile(lane);
     this.#wake();
+    return true;
   }
 
   status(): UplinkStatus {

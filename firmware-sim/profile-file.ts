@@ -28,10 +28,10 @@ const protocol = z
     (value): Protocol => (value === "mixed" ? value : value === 4 || value === "4" ? "4" : "5"),
   );
 
-const range = (max: number) =>
+const range = (low: number, high: number) =>
   z
-    .strictObject({ min: whole(0, max), max: whole(0, max) })
-    .refine(({ min, max: high }) => min <= high, { error: "min is above max" });
+    .strictObject({ min: whole(low, high), max: whole(low, high) })
+    .refine(({ min, max }) => min <= max, { error: "min is above max" });
 
 const common = {
   ratePerSecond: above(0, 100_000).optional(),
@@ -42,24 +42,20 @@ const common = {
   commands: whole(0, 10_000).optional(),
 };
 
-const group = z
-  .strictObject({
-    kind: oneOf([...KINDS.keys()]),
-    count: whole(1, 10_000),
-    ...common,
-    messagesPerDevice: whole(0, 1_000_000).optional(),
-    transport: oneOf(TRANSPORTS).optional(),
-    qos: z.literal([1, 2], { error: "expected 1 or 2" }).optional(),
-    dropChance: z.number().min(0).max(1, { error: "expected 0 to 1" }).optional(),
-    stay: z
-      .strictObject({ messages: range(100_000), sleepMs: range(86_400_000) })
-      .refine(({ messages }) => messages.max > 0, { error: "a stay without messages" })
-      .optional(),
-  })
-  .superRefine(({ kind, commands }, context) => {
-    if (commands === undefined || KINDS.get(kind)?.takesCommands !== false) return;
-    context.addIssue({ code: "custom", path: ["commands"], message: `${kind} takes no commands` });
-  });
+const group = z.strictObject({
+  kind: oneOf([...KINDS.keys()]),
+  count: whole(1, 10_000),
+  ...common,
+  messagesPerDevice: whole(0, 1_000_000).optional(),
+  transport: oneOf(TRANSPORTS).optional(),
+  qos: z.literal([1, 2], { error: "expected 1 or 2" }).optional(),
+  dropChance: z
+    .number({ error: "expected 0 to 1" })
+    .min(0, { error: "expected 0 to 1" })
+    .max(1, { error: "expected 0 to 1" })
+    .optional(),
+  stay: z.strictObject({ messages: range(1, 100_000), sleepMs: range(0, 86_400_000) }).optional(),
+});
 
 const schema = z.strictObject({
   urls: z
@@ -103,6 +99,26 @@ export class ProfileFileError extends Error {
 
 type Path = readonly PropertyKey[];
 
+interface Mistake {
+  readonly path: Path;
+  readonly reason: string;
+}
+
+/** Rules between settings; checked beside the schema, so that one mistake does not hide another. */
+function brokenRules(raw: unknown): Mistake[] {
+  const groups: unknown = isRecord(raw) ? raw["groups"] : undefined;
+  if (!Array.isArray(groups)) return [];
+  return groups.flatMap((one: unknown, index): Mistake[] => {
+    if (!isRecord(one) || one["commands"] === undefined) return [];
+    const kind = typeof one["kind"] === "string" ? KINDS.get(one["kind"]) : undefined;
+    if (kind?.takesCommands !== false) return [];
+    return [{ path: ["groups", index, "commands"], reason: `${kind.kind} takes no commands` }];
+  });
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null;
+
 const pathText = (path: Path): string =>
   path
     .map((part, i) =>
@@ -110,14 +126,12 @@ const pathText = (path: Path): string =>
     )
     .join("");
 
-function mistakesOf(error: z.ZodError, lineOf: (path: Path) => string): string[] {
-  return error.issues.flatMap((issue) => {
-    const show = (path: Path, reason: string): string =>
-      path.length === 0
-        ? `${lineOf(path)}: ${reason}`
-        : `${lineOf(path)}, ${pathText(path)}: ${reason}`;
-    if (issue.code !== "unrecognized_keys") return [show(issue.path, issue.message)];
-    return issue.keys.map((key) => show([...issue.path, key], "no such setting"));
+function schemaMistakes(error: z.ZodError | undefined): Mistake[] {
+  return (error?.issues ?? []).flatMap((issue): Mistake[] => {
+    if (issue.code === "unrecognized_keys") {
+      return issue.keys.map((key) => ({ path: [...issue.path, key], reason: "no such setting" }));
+    }
+    return [{ path: issue.path, reason: issue.message.replace(/^Invalid input: /, "") }];
   });
 }
 
@@ -146,15 +160,25 @@ export function decodeProfileFile(text: string, file: string): ProfileFile {
     );
     throw new ProfileFileError(file, mistakes);
   }
-  const lineOf = (path: Path): string => {
+  const lineOf = (path: Path): number => {
     for (let length = path.length; length > 0; length--) {
       const node = document.getIn(path.slice(0, length), true) as ParsedNode | undefined;
-      if (node?.range) return `line ${lines.linePos(node.range[0]).line}`;
+      if (node?.range) return lines.linePos(node.range[0]).line;
     }
-    return "line 1";
+    return 1;
   };
-  const checked = schema.safeParse(document.toJS());
-  if (!checked.success) throw new ProfileFileError(file, mistakesOf(checked.error, lineOf));
+  const raw: unknown = document.toJS();
+  const checked = schema.safeParse(raw);
+  const mistakes = [...schemaMistakes(checked.error), ...brokenRules(raw)];
+  if (!checked.success || mistakes.length > 0) {
+    const located = mistakes.map((mistake) => ({ ...mistake, line: lineOf(mistake.path) }));
+    located.sort((one, other) => one.line - other.line);
+    const texts = located.map(({ line, path, reason }) => {
+      const where = path.length === 0 ? `line ${line}` : `line ${line}, ${pathText(path)}`;
+      return `${where}: ${reason}`;
+    });
+    throw new ProfileFileError(file, texts);
+  }
   const { groups, ca, ...rest } = checked.data;
   return {
     ...rest,

@@ -27,18 +27,16 @@ export class HangUpSearch {
     return () => this.#convict(guilty, nowMs);
   }
 
-  /** The lanes are about to send on a new connection. */
-  holdBack(): void {
-    const { heldBack } = this.#probe;
-    for (const lane of this.#lanes.all) {
-      lane.reader.holdBack(heldBack?.lane === lane.index ? heldBack.sequence : undefined);
-    }
+  /** The link is gone: says what the lanes may send on the next one. */
+  onLinkGone(): void {
+    this.#probe.onLinkGone();
+    this.#holdBack();
   }
 
   // Hot path: per acknowledgement.
-  onAcknowledged(laneIndex: number, sequence: number, nowMs: number): void {
+  onAcknowledged(laneIndex: number, sequence: number): void {
     const mark = this.#lanes.all[laneIndex]?.progress.mark ?? 0;
-    this.#convict(this.#probe.onAcknowledged(laneIndex, mark, sequence), nowMs);
+    if (this.#probe.onAcknowledged(laneIndex, mark, sequence)) this.#holdBack();
   }
 
   /** Looks which lanes are past what is searched. */
@@ -51,14 +49,22 @@ export class HangUpSearch {
 
   /** Nothing more could be sent and nothing is in flight. Returns true when there is something to be sent now. */
   onNothingToSend(): boolean {
-    if (this.#probe.heldBack === undefined) return false;
+    if (this.#probe.heldBack.length === 0) return false;
     const isQuiet = this.#lanes.all.every(
       ({ phase, inflightCount }) =>
         inflightCount === 0 && (phase.kind === "streaming" || phase.kind === "blocked"),
     );
     if (!isQuiet || !this.#probe.onNothingElse()) return false;
-    this.holdBack();
+    this.#holdBack();
     return true;
+  }
+
+  #holdBack(): void {
+    const { heldBack } = this.#probe;
+    for (const { reader, index } of this.#lanes.all) {
+      const own = heldBack.filter(({ lane }) => lane === index);
+      reader.holdBack(own.map(({ sequence }) => sequence));
+    }
   }
 
   /** A record was found to end connections: to the dead letters with it. */
@@ -67,6 +73,6 @@ export class HangUpSearch {
     if (guilty === undefined || lane === undefined) return;
     const reason = `the remote hangs up on it: ${this.#reason}`;
     this.#lanes.putAside(lane, guilty.sequence, { class: "poison", reason }, nowMs);
-    lane.reader.holdBack(undefined);
+    this.#holdBack();
   }
 }

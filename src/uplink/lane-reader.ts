@@ -36,7 +36,7 @@ export class LaneReader {
   /** Records that are done and are to be sent once more, before all others. */
   readonly #again: LogRecord[] = [];
   #againAt = 0;
-  #heldBack: number | undefined;
+  #heldBack: readonly number[] = [];
 
   constructor(source: LaneSource) {
     this.#source = source;
@@ -71,10 +71,10 @@ export class LaneReader {
     return this.#again.some((record) => record.sequence === sequence);
   }
 
-  /** Passes over one record until told otherwise, without marking it done. Rewinds. */
-  holdBack(sequence: number | undefined): void {
-    if (this.#heldBack === sequence) return;
-    this.#heldBack = sequence;
+  /** Passes over these records until told otherwise, without marking them done. Rewinds when that is news. */
+  holdBack(sequences: readonly number[]): void {
+    if (sequences.length === 0 && this.#heldBack.length === 0) return;
+    this.#heldBack = sequences;
     this.rewind();
   }
 
@@ -119,7 +119,7 @@ export class LaneReader {
   #isToBeSent(record: LogRecord): boolean {
     const { progress, clock, onLoss } = this.#source;
     const { sequence } = record;
-    if (progress.done.has(sequence) || sequence === this.#heldBack) return false;
+    if (progress.done.has(sequence) || this.#heldBack.includes(sequence)) return false;
     if (!this.#matchesFilters(record.topic.text)) {
       progress.done.add(sequence);
       return false;

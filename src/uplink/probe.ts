@@ -1,20 +1,22 @@
 /**
- * Finds the record that makes the remote hang up without a word.
+ * Finds records that make the remote hang up without a word.
  *
  *     calm       any window                       -> probing: three connections end with the same lowest sequence of a
  *                                                    lane in flight and no acknowledgement in between, or one ends with
  *                                                    a reason that is about a record
- *     probing    one record in flight at a time   -> control: three connections end soon after the same record was
- *                                                    sent alone; -> calm: all that was in flight is acknowledged
- *     control    the suspect is held back and     -> calm: another record is taken, so the suspect is guilty
- *                others go first                  -> probing: the connection ends all the same, the suspect is cleared
+ *     probing    one record in flight at a time   -> calm: all that was in flight is taken, nothing is suspected
  *
- * A suspect that has no other record to be compared with is guilty after five such ends. Without the control a link that
- * breaks every few seconds would make dead letters of good records. Knows no clock: time comes in.
+ * While probing, a record becomes suspected when a connection ends soon after it was sent alone. On the next connections
+ * suspects are held back until another record was taken, which proves the connection; then they are let go one at a
+ * time. A suspect after which a proven connection ends three times is guilty; one that is taken is not suspected any
+ * more. Where there is nothing else to prove a connection with, five ends make it guilty. So a link that
+ * breaks every few seconds, or takes nothing, makes no dead letters of good records. Knows no clock: time comes in.
  */
 const STRIKES = 3;
-const DEATHS = 3;
-const DEATHS_ALONE = 5;
+const PROVEN_ENDS = 3;
+const UNPROVEN_ENDS = 5;
+/** More of them, and it is not the records. */
+const SUSPECTS_MAX = 16;
 
 /** A record by its lane's place and its sequence. */
 export interface ProbedRecord {
@@ -35,26 +37,28 @@ export interface LaneInflight {
 }
 
 interface Suspect extends ProbedRecord {
-  deaths: number;
+  /** Ends after it was sent on a connection that had taken another record before. */
+  provenEnds: number;
+  /** Ends after it was sent because there was nothing else to be sent. */
+  unprovenEnds: number;
 }
 
 export class Probe {
   readonly #strikes = new Map<number, { lowest: number; count: number }>();
   /** Per lane the highest sequence that must be taken before the window opens again. */
   readonly #until = new Map<number, number>();
-  #suspect: Suspect | undefined;
-  /** The suspect is held back on this connection. */
-  #isControl = false;
-  /** There was nothing to compare the suspect with. */
-  #isAlone = false;
+  #suspects: Suspect[] = [];
+  /** The suspect that may be sent now. */
+  #released: Suspect | undefined;
+  #isProven = false;
 
   get isProbing(): boolean {
-    return this.#until.size > 0;
+    return this.#until.size > 0 || this.#suspects.length > 0;
   }
 
-  /** The record that is not to be sent now. */
-  get heldBack(): ProbedRecord | undefined {
-    return this.#isControl ? this.#suspect : undefined;
+  /** The records that are not to be sent now. */
+  get heldBack(): readonly ProbedRecord[] {
+    return this.#suspects.filter((suspect) => suspect !== this.#released);
   }
 
   /** The remote ended a working connection with this in flight. Returns a record that is found guilty. */
@@ -67,47 +71,52 @@ export class Probe {
       this.#strike(inflight, isAboutRecord);
       return undefined;
     }
-    if (this.#isControl) {
-      this.#clear();
-      return undefined;
-    }
     const [only] = inflight;
+    const isProven = this.#isProven;
+    const released = this.#released;
+    this.onLinkGone();
     if (only === undefined || inflight.length > 1 || only.count > 1) return undefined;
+    const { lane, lowest: sequence } = only;
+    const known = this.#find(lane, sequence);
     if (nowMs - only.lastSentAtMs > only.promptMs) {
-      this.#clear();
+      this.#acquit(known);
       return undefined;
     }
-    return this.#blame({ lane: only.lane, sequence: only.lowest });
+    if (known === undefined) this.#suspect(lane, sequence);
+    else if (known === released && isProven) known.provenEnds++;
+    else known.unprovenEnds++;
+    return this.#verdict(known);
   }
 
-  /** The remote took a record. Returns a record that is found guilty by it. */
+  /** The link is gone, whoever ended it. */
+  onLinkGone(): void {
+    this.#isProven = false;
+    this.#released = undefined;
+  }
+
+  /** The remote took a record. Returns true when another record may be sent now than before. */
   // Hot path: per acknowledgement.
-  onAcknowledged(lane: number, mark: number, sequence: number): ProbedRecord | undefined {
+  onAcknowledged(lane: number, mark: number, sequence: number): boolean {
     if (this.#strikes.size > 0) this.#strikes.delete(lane);
-    if (!this.isProbing) return undefined;
-    const suspect = this.#suspect;
-    if (this.#isControl && suspect !== undefined) {
-      this.#clear();
-      this.#until.clear();
-      return suspect;
-    }
-    if (suspect?.lane === lane && suspect.sequence === sequence) this.#clear();
+    if (!this.isProbing) return false;
     if (mark >= (this.#until.get(lane) ?? 0)) this.#until.delete(lane);
-    return undefined;
+    this.#acquit(this.#find(lane, sequence));
+    this.#isProven = true;
+    return this.#release();
   }
 
-  /** There is nothing to be sent beside the one held back. Returns true when it may be sent now. */
+  /** There is nothing to be sent beside what is held back. Returns true when one of them may be sent now. */
   onNothingElse(): boolean {
-    if (!this.#isControl) return false;
-    this.#isControl = false;
-    this.#isAlone = true;
-    return true;
+    return this.#release();
   }
 
   /** Lets go of a lane that is past what it probes, or cannot go on for another reason. */
   settle(lane: number, mark: number, isBlocked: boolean): void {
     if (isBlocked || mark >= (this.#until.get(lane) ?? Number.POSITIVE_INFINITY)) {
       this.#until.delete(lane);
+    }
+    for (const suspect of this.#suspects) {
+      if (suspect.lane === lane && (isBlocked || mark >= suspect.sequence)) this.#acquit(suspect);
     }
   }
 
@@ -124,27 +133,33 @@ export class Probe {
     for (const { lane, highest } of inflight) this.#until.set(lane, highest);
   }
 
-  #blame(record: ProbedRecord): ProbedRecord | undefined {
-    const isSame =
-      this.#suspect?.lane === record.lane && this.#suspect.sequence === record.sequence;
-    if (this.#suspect === undefined || !isSame) {
-      this.#clear();
-      this.#suspect = { ...record, deaths: 0 };
-    }
-    this.#suspect.deaths++;
-    if (this.#isAlone && this.#suspect.deaths >= DEATHS_ALONE) {
-      const guilty = this.#suspect;
-      this.#clear();
-      this.#until.clear();
-      return guilty;
-    }
-    this.#isControl = this.#suspect.deaths >= DEATHS;
-    return undefined;
+  #find(lane: number, sequence: number): Suspect | undefined {
+    return this.#suspects.find((one) => one.lane === lane && one.sequence === sequence);
   }
 
-  #clear(): void {
-    this.#suspect = undefined;
-    this.#isControl = false;
-    this.#isAlone = false;
+  #suspect(lane: number, sequence: number): void {
+    if (this.#suspects.length >= SUSPECTS_MAX) this.#suspects = [];
+    else this.#suspects.push({ lane, sequence, provenEnds: 0, unprovenEnds: 0 });
+  }
+
+  #acquit(suspect: Suspect | undefined): void {
+    if (suspect === undefined) return;
+    this.#suspects = this.#suspects.filter((one) => one !== suspect);
+    if (this.#released === suspect) this.#released = undefined;
+  }
+
+  #release(): boolean {
+    const [first] = this.#suspects;
+    if (this.#released !== undefined || first === undefined) return false;
+    this.#released = first;
+    return true;
+  }
+
+  #verdict(suspect: Suspect | undefined): ProbedRecord | undefined {
+    if (suspect === undefined) return undefined;
+    const { provenEnds, unprovenEnds } = suspect;
+    if (provenEnds < PROVEN_ENDS && unprovenEnds < UNPROVEN_ENDS) return undefined;
+    this.#acquit(suspect);
+    return suspect;
   }
 }

@@ -278,7 +278,7 @@ export class Uplink {
         this.#streamingSinceMs ??= this.#timer.nowMs();
       },
       onAcknowledged: (lane, sequence) => {
-        this.#search.onAcknowledged(lane.index, sequence, this.#timer.nowMs());
+        this.#search.onAcknowledged(lane.index, sequence);
       },
       onClosed: (failure) => this.#linkFailed(failure, true),
     };
@@ -339,7 +339,7 @@ export class Uplink {
     this.#linkNumber++;
     this.#streamingSinceMs = undefined;
     for (const lane of this.#lanes.all) lane.detach();
-    this.#search.holdBack();
+    this.#search.onLinkGone();
   }
 
   // -- the turn ------------------------------------------------------------------------------------------

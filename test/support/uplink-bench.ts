@@ -6,7 +6,7 @@ import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
 import type { LaneSettings } from "../../src/uplink/lane.ts";
 import type { LossRange } from "../../src/uplink/loss-ledger.ts";
 import { Uplink } from "../../src/uplink/uplink.ts";
-import type { UplinkLimits } from "../../src/uplink/uplink-options.ts";
+import type { UplinkLimits, UplinkOptions } from "../../src/uplink/uplink-options.ts";
 import { ScriptedRemote } from "./scripted-remote.ts";
 import { VirtualTimer } from "./virtual-timer.ts";
 
@@ -20,6 +20,12 @@ export interface UplinkBenchOptions {
   readonly seed?: number;
 }
 
+/** A second uplink over the same streams. */
+export interface OtherUplink {
+  readonly remote: ScriptedRemote;
+  readonly uplink: Uplink;
+}
+
 /** An uplink over a store in memory to a scripted remote, all under virtual time; the edge can be killed and started again. */
 export class UplinkBench {
   readonly timer = new VirtualTimer();
@@ -29,6 +35,7 @@ export class UplinkBench {
   readonly events: string[] = [];
   store: MemoryStore;
   uplink: Uplink;
+  readonly #others: Uplink[] = [];
   readonly #options: UplinkBenchOptions;
   #random: SeededRandom;
 
@@ -83,6 +90,15 @@ export class UplinkBench {
     this.uplink.start();
   }
 
+  /** Starts one more uplink over the same streams to a remote of its own. It does not survive a restart. */
+  addUplink(name: string, options: Partial<UplinkOptions> = {}): OtherUplink {
+    const remote = new ScriptedRemote(this.timer);
+    const uplink = this.#openUplink({ name, driver: remote, ...options });
+    this.#others.push(uplink);
+    uplink.start();
+    return { remote, uplink };
+  }
+
   /** Ids of the records of a stream that the remote stored, without barriers. */
   stored(stream = "telemetry"): string[] {
     return this.remote.stored.filter((id) => id.includes(`/${stream}/`));
@@ -98,7 +114,9 @@ export class UplinkBench {
     store.listen({
       onSealing: () => undefined,
       onFlushed: () => {
-        if (store === this.store) this.uplink.onFlushed();
+        if (store !== this.store) return;
+        this.uplink.onFlushed();
+        for (const other of this.#others) other.onFlushed();
       },
       onFailed: () => undefined,
     });
@@ -107,7 +125,7 @@ export class UplinkBench {
     return store;
   }
 
-  #openUplink(): Uplink {
+  #openUplink(options: Partial<UplinkOptions> = {}): Uplink {
     const { store } = this;
     return new Uplink({
       name: "centre",
@@ -121,6 +139,7 @@ export class UplinkBench {
       log: (_level, event) => this.events.push(event),
       onLoss: (range) => this.losses.push(range),
       ...this.#options.limits,
+      ...options,
     });
   }
 }

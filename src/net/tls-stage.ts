@@ -31,7 +31,10 @@ export class TlsStage {
       if (next === undefined) secured.destroy();
       else next(secured);
     });
-    this.#server.on("tlsClientError", options.onFailed);
+    this.#server.on("tlsClientError", (error: NodeJS.ErrnoException) => {
+      // Closed by the peer, as a probe does, or by us when its time was up: nothing failed.
+      if (error.code !== "ECONNRESET") options.onFailed();
+    });
   }
 
   /** Runs the handshake; `next` gets what it leads to. The caller has the socket's deadline. */

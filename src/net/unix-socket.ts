@@ -1,5 +1,6 @@
-import { lstatSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, rmSync } from "node:fs";
 import { connect } from "node:net";
+import { dirname } from "node:path";
 
 /** Longest path of a unix socket on Linux, in bytes, without the closing zero. */
 const PATH_BYTES_MAX = 107;
@@ -24,7 +25,7 @@ function isAnswered(path: string): Promise<boolean> {
 export async function clearSocketPath(path: string): Promise<string | undefined> {
   if (Buffer.byteLength(path) > PATH_BYTES_MAX) return `the path is over ${PATH_BYTES_MAX} bytes`;
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return undefined;
+  if (stat === undefined) return existsSync(dirname(path)) ? undefined : "the folder is missing";
   if (!stat.isSocket()) return "something that is no socket is there";
   if (await isAnswered(path)) return "the socket is in use";
   rmSync(path, { force: true });

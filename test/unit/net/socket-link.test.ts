@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { Socket } from "node:net";
+import { type TestContext, test } from "node:test";
+import { SocketLink } from "../../../src/net/socket-link.ts";
+import { Turn } from "../../../src/net/turn.ts";
+import type { Wire } from "../../../src/net/wire.ts";
+
+const BUDGET = 1_000;
+const WRITE_TIMEOUT_MS = 400;
+
+/** Takes bytes and lets the test say when the kernel has them. */
+class SlowWire implements Wire {
+  queuedBytes = 0;
+  isGone = false;
+  isPaused = false;
+  readonly #waiting: { readonly count: number; readonly onWritten: () => void }[] = [];
+
+  write(bytes: Uint8Array, onWritten: () => void): void {
+    this.queuedBytes += bytes.length;
+    this.#waiting.push({ count: bytes.length, onWritten });
+  }
+
+  setPaused(isPaused: boolean): void {
+    this.isPaused = isPaused;
+  }
+
+  end(): void {
+    this.isGone = true;
+  }
+
+  /** The kernel took the oldest write. */
+  drain(): void {
+    const written = this.#waiting.shift();
+    if (written === undefined) return;
+    this.queuedBytes -= written.count;
+    written.onWritten();
+  }
+}
+
+function fixture(t: TestContext) {
+  t.mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
+  const wire = new SlowWire();
+  const socket = new Socket();
+  const seen = { room: 0, stalled: 0 };
+  const link = new SocketLink({
+    socket,
+    wire,
+    peer: { address: "127.0.0.1", certificateSubject: undefined },
+    turn: new Turn(() => undefined),
+    outputBytesMax: BUDGET,
+    writeTimeoutMs: WRITE_TIMEOUT_MS,
+    onRoom: () => {
+      seen.room++;
+    },
+    onStalled: () => {
+      seen.stalled++;
+    },
+  });
+  const write = (count: number): void => {
+    link.output.writeBytes(new Uint8Array(count));
+    link.flush();
+  };
+  return { link, wire, socket, seen, write };
+}
+
+test("within the budget there is room, beyond it there is none until the kernel took enough", (t) => {
+  const { link, wire, seen, write } = fixture(t);
+  write(BUDGET - 1);
+  assert.equal(link.hasRoom, true);
+  write(1);
+  assert.equal(link.hasRoom, false);
+  assert.equal(wire.isPaused, false);
+  wire.drain();
+  assert.equal(link.hasRoom, true);
+  assert.equal(seen.room, 1);
+});
+
+test("a peer that has twice the budget waiting is not read until there is room again", (t) => {
+  const { link, wire, write } = fixture(t);
+  write(BUDGET);
+  write(BUDGET);
+  assert.equal(wire.isPaused, true);
+  // The protocol's own wish does not overrule it.
+  link.setPaused(false);
+  assert.equal(wire.isPaused, true);
+  wire.drain();
+  assert.equal(wire.isPaused, true);
+  wire.drain();
+  assert.equal(wire.isPaused, false);
+});
+
+test("a peer that the protocol wants not to be read stays so when there is room again", (t) => {
+  const { link, wire, write } = fixture(t);
+  link.setPaused(true);
+  write(2 * BUDGET);
+  wire.drain();
+  assert.equal(wire.isPaused, true);
+});
+
+test("over budget and without progress for the write timeout it is destroyed", (t) => {
+  const { socket, seen, write } = fixture(t);
+  write(BUDGET);
+  t.mock.timers.tick(WRITE_TIMEOUT_MS - 1);
+  assert.equal(seen.stalled, 0);
+  t.mock.timers.tick(1);
+  assert.equal(seen.stalled, 1);
+  assert.equal(socket.destroyed, true);
+});
+
+test("a part of a write that the kernel took is progress", (t) => {
+  const { socket, seen, write } = fixture(t);
+  const handle = { writeQueueSize: BUDGET, close: (done: () => void) => done() };
+  Object.assign(socket, { _handle: handle });
+  write(BUDGET);
+  for (let i = 0; i < 10; i++) {
+    t.mock.timers.tick(WRITE_TIMEOUT_MS - 1);
+    handle.writeQueueSize--;
+  }
+  assert.equal(seen.stalled, 0);
+  t.mock.timers.tick(WRITE_TIMEOUT_MS * 1.25);
+  assert.equal(seen.stalled, 1);
+});
+
+test("within budget nobody is watched", (t) => {
+  const { wire, seen, write } = fixture(t);
+  write(BUDGET);
+  wire.drain();
+  write(BUDGET - 1);
+  t.mock.timers.tick(WRITE_TIMEOUT_MS * 10);
+  assert.equal(seen.stalled, 0);
+});

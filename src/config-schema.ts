@@ -353,11 +353,17 @@ export const storeSchema = z.strictObject({
     { min: 0, max: 50 },
     "How long a lone message waits for company before its commit; spares flash, costs latency.",
   ),
-  diskReserveBytes: size(
-    "32MiB",
+  diskReserveBytes: measure(
     { min: 0, max: TiB },
-    "Free space of the disk that ordinary durable work may not use.",
-  ),
+    "bytes or a size such as 64KiB",
+    bytesOf,
+    sizeText,
+  )
+    .optional()
+    .meta({
+      description:
+        "Free space of the disk that ordinary durable work may not use; by default 32MiB, on a small disk 5 % of it.",
+    }),
 });
 
 export const mqttSchema = z.strictObject({

@@ -347,7 +347,8 @@ export class EdgeNode {
 function openStore(config: Config, path: string): LogStore {
   const { maxBytes, pendingBytesMax, diskReserveBytes, lingerMs } = config.store;
   try {
-    return openLmdbStore({ path, bytesMax: maxBytes, pendingBytesMax, diskReserveBytes, lingerMs });
+    const reserve = diskReserveBytes === undefined ? {} : { diskReserveBytes };
+    return openLmdbStore({ path, bytesMax: maxBytes, pendingBytesMax, lingerMs, ...reserve });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     const text = `cannot open the store ${path}: ${why}`;

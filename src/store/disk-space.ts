@@ -2,19 +2,26 @@ import type { Backing } from "./backing.ts";
 
 /** Free space is asked for at most this often, and after this many bytes. */
 const POLL_MS = 500;
-const POLL_BYTES = 4 * 1_048_576;
+const POLL_BYTES_MAX = 4 * 1_048_576;
+/** With less than this free each commit asks. */
+const NEAR_BYTES = 32 * 1_048_576;
+/** A commit may write so many times its own bytes, and so much more: pages of the trees. */
+const COMMIT_FACTOR = 2;
+const COMMIT_SLACK_BYTES = 262_144;
 
 /** Knows whether the disk has less than the reserve; asks the file system now and then. */
 export class DiskSpace {
   readonly #backing: Backing;
   readonly #reserveBytes: number;
-  #isFull = false;
+  readonly #pollBytes: number;
+  #bytesFree = 0;
   #polledAt = Number.NEGATIVE_INFINITY;
   #bytesSincePoll = 0;
 
   constructor(backing: Backing, reserveBytes: number) {
     this.#backing = backing;
     this.#reserveBytes = reserveBytes;
+    this.#pollBytes = Math.min(POLL_BYTES_MAX, reserveBytes / 4);
   }
 
   /** So many bytes are on their way to disk. */
@@ -25,11 +32,25 @@ export class DiskSpace {
   /** True: less than the reserve is free. `liveBytes`: what the store holds, flushed or not. */
   isFull(liveBytes: number): boolean {
     const now = performance.now();
-    if (now - this.#polledAt >= POLL_MS || this.#bytesSincePoll >= POLL_BYTES) {
+    if (now - this.#polledAt >= POLL_MS || this.#bytesSincePoll >= this.#pollBytes) {
       this.#polledAt = now;
-      this.#bytesSincePoll = 0;
-      this.#isFull = this.#backing.bytesFree(liveBytes) < this.#reserveBytes;
+      this.#poll(liveBytes);
     }
-    return this.#isFull;
+    return this.#bytesFree < this.#reserveBytes;
+  }
+
+  /**
+   * True: a commit of so many bytes might not find its place. It must not be tried then: LMDB 0.9 as bound by lmdb 3.5.6
+   * writes beyond a buffer of its own when a page cannot be written, which can end the process.
+   */
+  lacks(commitBytes: number, liveBytes: number): boolean {
+    if (this.#bytesFree - this.#bytesSincePoll > NEAR_BYTES) return false;
+    this.#poll(liveBytes);
+    return this.#bytesFree < commitBytes * COMMIT_FACTOR + COMMIT_SLACK_BYTES;
+  }
+
+  #poll(liveBytes: number): void {
+    this.#bytesSincePoll = 0;
+    this.#bytesFree = this.#backing.bytesFree(liveBytes);
   }
 }

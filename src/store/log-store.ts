@@ -314,7 +314,11 @@ export class LogStore implements Store {
     this.#inFlightBytes = group.bytes;
     this.#group = new Group();
     this.#openCommit++;
-    this.#backing.commit(writes, (error) => this.#done(error));
+    if (this.#disk.lacks(group.bytes, this.#liveBytes)) {
+      this.#options.schedule(() => this.#done(new Error("the disk has no space for the commit")));
+    } else {
+      this.#backing.commit(writes, (error) => this.#done(error));
+    }
   }
 
   /** Gives sequences and ordinals to the group's records from `start` on, in order of arrival. */

@@ -93,8 +93,10 @@ export class WebSocketStage {
     if (origins !== undefined) return origins.includes("*") || origins.includes(origin);
     if (!URL.canParse(origin)) return false;
     const page = new URL(origin);
+    const asked = `${page.protocol}//${host}`;
+    if (!URL.canParse(asked) || page.host !== new URL(asked).host) return false;
     // A name of somebody else may be made to lead to loopback.
-    return page.host === host && (!isLoopback || LOOPBACK.test(page.hostname));
+    return !isLoopback || LOOPBACK.test(page.hostname);
   }
 }
 

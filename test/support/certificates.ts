@@ -33,6 +33,11 @@ export class TestAuthority {
     );
   }
 
+  /** Fails where there is no openssl. */
+  static createIn(folder: string): TestAuthority {
+    return new TestAuthority("openssl", folder);
+  }
+
   /** Undefined after the test was skipped, because there is no openssl. */
   static create(t: TestContext, folder: string): TestAuthority | undefined {
     const openssl = requireProgram(t, "openssl");

@@ -240,15 +240,17 @@ test("a full stream blocks the lane with the server's reason and loses nothing",
   assert.equal(stored.length, 20);
 });
 
-test("a record larger than the server takes blocks its lane while the other goes on", async (t) => {
+test("a record larger than the server takes becomes a dead letter, and both lanes go on", async (t) => {
   const cluster = await startServer(t);
   if (cluster === undefined) return;
   await cluster.createStream({ name: STREAM, subjects: ["rill.>"] });
   const edge = startEdge(t, cluster.urls, ["telemetry", "alarms"]);
   edge.append({ topic: "sim/big", payload: "x".repeat(1_100_000) });
   edge.append({ topic: "sim/small", payload: "1" }, "alarms");
-  await edge.until("telemetry is blocked", () => edge.lane(0).state === "blocked");
-  assert.match(edge.lane(0).reason ?? "", /record 1 .*max_payload/);
+  edge.append({ topic: "sim/small", payload: "2" });
+  await edge.until("telemetry goes on", () => edge.lane(0).acknowledged === 1);
+  await edge.until("a letter", () => edge.uplink.letters.count === 1);
+  assert.match(edge.uplink.letters.get(1)?.origin.reason ?? "", /max_payload/);
   await edge.until("alarms goes on", () => edge.lane(1).acknowledged === 1);
   assert.equal(edge.uplink.status().state, "streaming");
 });

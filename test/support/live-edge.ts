@@ -3,9 +3,11 @@ import { TopicTable } from "../../src/broker/topic.ts";
 import type { Instant } from "../../src/lib/clock.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
+import type { LaneSettings } from "../../src/uplink/lane.ts";
 import { encodeProgress, Progress, progressKey } from "../../src/uplink/progress.ts";
 import type { Driver, RemotePosition } from "../../src/uplink/remote.ts";
 import { Uplink } from "../../src/uplink/uplink.ts";
+import type { UplinkLimits } from "../../src/uplink/uplink-options.ts";
 import type { LaneStatus } from "../../src/uplink/uplink-status.ts";
 import { eventually } from "./json-process.ts";
 
@@ -22,8 +24,17 @@ export class LiveEdge {
   readonly uplink: Uplink;
   readonly logged: string[] = [];
 
-  /** @param remote what the progress says about the remote; undefined: nothing was ever sent */
-  constructor(driver: Driver, streams: readonly string[] = ["telemetry"], remote?: RemotePosition) {
+  /**
+   * @param remote what the progress says about the remote; undefined: nothing was ever sent
+   * @param lanes further settings of the lanes, one for all or one for each
+   */
+  constructor(
+    driver: Driver,
+    streams: readonly string[] = ["telemetry"],
+    remote?: RemotePosition,
+    lanes: Partial<LaneSettings> | readonly Partial<LaneSettings>[] = {},
+    limits: Partial<UplinkLimits> = {},
+  ) {
     const disk = new MemoryDisk();
     if (remote !== undefined) {
       const before = new MemoryStore(disk, { flushes: "manual" });
@@ -40,10 +51,11 @@ export class LiveEdge {
     this.uplink = new Uplink({
       name: "centre",
       edgeId: "plant-7",
-      lanes: streams.map((stream) => ({
+      lanes: streams.map((stream, index) => ({
         stream,
         log: this.store.openLog(stream),
         class: "normal",
+        ...(Array.isArray(lanes) ? lanes[index] : lanes),
       })),
       store: this.store,
       driver,
@@ -56,6 +68,8 @@ export class LiveEdge {
       slowRetryMs: 300,
       progressDeadlineMinMs: 1_000,
       connectTimeoutMs: 2_000,
+      credentialsCheckMs: 100,
+      ...limits,
     });
     this.uplink.start();
   }

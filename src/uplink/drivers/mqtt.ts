@@ -171,7 +171,10 @@ class MqttLink implements Link {
       topic,
       payload,
       properties === undefined ? { qos, retain } : { qos, retain, properties },
-      (error) => this.#onPublished(index, sequence, error),
+      // With QoS 0 it may call back at once, but the engine is not to be told from inside its own call.
+      qos === 0
+        ? (error) => setImmediate(() => this.#onPublished(index, sequence, error))
+        : (error) => this.#onPublished(index, sequence, error),
     );
     return undefined;
   }

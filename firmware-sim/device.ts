@@ -52,6 +52,11 @@ interface Refused {
   readonly payload: string;
 }
 
+/** An answer on its way. Once the broker has it (PUBREC), an error in the rest of the handshake does not make it due again. */
+interface SentAnswer {
+  isAcknowledged: boolean;
+}
+
 /** `leaving` and `asleep` only for kinds that leave; `off` before `start` and after `stop`. */
 type Phase = "off" | "awake" | "leaving" | "asleep";
 
@@ -67,7 +72,8 @@ export class Device {
   readonly #inbox: CommandInbox;
   readonly #link: DeviceLink;
   readonly #topic: string;
-  readonly #seqByPacketId = new Map<number, number>();
+  /** What a packet id stands for: the sequence number of a reading, or an answer. */
+  readonly #sentByPacketId = new Map<number, number | SentAnswer>();
   readonly #refused: Refused[] = [];
   #phase: Phase = "off";
   #leaving: Promise<void> = Promise.resolve();
@@ -242,14 +248,15 @@ export class Device {
   #sendAnswer(answer: Answer, nowMs: number): void {
     const { topic, payload, correlationData } = answer;
     const properties = correlationData === undefined ? {} : { properties: { correlationData } };
+    const sent: SentAnswer = { isAcknowledged: false };
     this.#outstanding += 1;
     const packetId = this.#link.publish(topic, payload, { qos: 2, ...properties }, (error) => {
       this.#outstanding -= 1;
-      if (error === undefined) return;
+      if (error === undefined || sent.isAcknowledged) return;
       this.#noteRefusal(error, nowMs);
       this.#inbox.giveBack(answer);
     });
-    if (packetId !== undefined) this.#seqByPacketId.delete(packetId);
+    if (packetId !== undefined) this.#sentByPacketId.set(packetId, sent);
     this.#activeAtMs = nowMs;
   }
 
@@ -270,7 +277,7 @@ export class Device {
       this.#noteRefusal(error, nowMs);
       this.#refused.push({ seq, payload });
     });
-    if (packetId !== undefined) this.#seqByPacketId.set(packetId, seq);
+    if (packetId !== undefined) this.#sentByPacketId.set(packetId, seq);
     this.#activeAtMs = nowMs;
     if (kind.dropChance > 0 && random.next() < kind.dropChance) this.#link.drop();
   }
@@ -314,9 +321,10 @@ export class Device {
   #onPacket(packet: Packet): void {
     if (packet.cmd !== "puback" && packet.cmd !== "pubrec") return;
     const { messageId } = packet;
-    const seq = messageId === undefined ? undefined : this.#seqByPacketId.get(messageId);
-    if (seq === undefined || (packet.reasonCode ?? 0) > SUCCESS_REASON_CODE_MAX) return;
-    this.#ledger.acknowledge(seq);
+    const sent = messageId === undefined ? undefined : this.#sentByPacketId.get(messageId);
+    if (sent === undefined || (packet.reasonCode ?? 0) > SUCCESS_REASON_CODE_MAX) return;
+    if (typeof sent === "number") this.#ledger.acknowledge(sent);
+    else sent.isAcknowledged = true;
   }
 
   #onMessage(topic: string, packet: IPublishPacket): void {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { connectAsync, type MqttClient } from "mqtt";
+import { callAdmin } from "../../src/cli/admin-client.ts";
 import { BrokerHome, type BrokerProcess } from "../support/broker-process.ts";
 import { eventually } from "../support/json-process.ts";
 import { PickyBroker } from "../support/picky-broker.ts";
@@ -15,6 +16,16 @@ interface Letter {
   readonly topic: string;
   readonly payload: string;
   readonly reason: string;
+}
+
+interface Shown {
+  readonly name: string;
+  readonly lanes: readonly { readonly lagMessages: number }[];
+}
+
+/** The dead letters there are, without a process for each look. */
+async function lettersOf(home: BrokerHome): Promise<readonly Letter[]> {
+  return (await callAdmin(home.data, "GET", "/uplinks/centre/dlq?limit=1000")) as readonly Letter[];
 }
 
 /** Runs `rillmq uplink … --json` on this home; its answer. */
@@ -62,15 +73,8 @@ test("dead letters are listed, shown, sent again and removed by commands", async
   ] as const) {
     await client.publishAsync(topic, payload, { qos: 1 });
   }
-  let letters: readonly Letter[] = [];
-  await eventually(
-    "two letters",
-    async () => {
-      letters = (await ask(home, "dlq", "ls", "centre")) as readonly Letter[];
-      return letters.length === 2;
-    },
-    20_000,
-  );
+  await eventually("two letters", async () => (await lettersOf(home)).length === 2, 20_000);
+  const letters = (await ask(home, "dlq", "ls", "centre")) as readonly Letter[];
   assert.deepEqual(
     letters.map(({ number, sequence, topic }) => [number, sequence, topic]),
     [
@@ -86,7 +90,7 @@ test("dead letters are listed, shown, sent again and removed by commands", async
   await eventually("it arrives", () => centre.payloads.includes("2"), 10_000);
   assert.equal(centre.taken.find(({ payload }) => payload === "2")?.id, letters[0]?.recordId);
   assert.deepEqual(await ask(home, "dlq", "rm", "centre", "all"), { removed: 1 });
-  assert.deepEqual(await ask(home, "dlq", "ls", "centre"), []);
+  assert.deepEqual(await lettersOf(home), []);
   const losses = (await ask(home, "losses", "centre")) as readonly { reason: string }[];
   assert.deepEqual(
     losses.map(({ reason }) => reason),
@@ -158,7 +162,7 @@ test("a kill in the midst of dead letters loses none of them and none of the oth
   await eventually(
     "the letters are there",
     async () => {
-      letters = (await ask(home, "dlq", "ls", "centre", "--limit", "1000")) as readonly Letter[];
+      letters = await lettersOf(home);
       return letters.length >= bad.length;
     },
     20_000,
@@ -173,17 +177,33 @@ test("two uplinks over one stream: the one that streams does not wait for the on
   const here = await PickyBroker.start(t);
   const home = new BrokerHome(t);
   const base = configOf(here.port);
-  const lanes = [{ stream: "telemetry" }];
-  const away = { ...UPLINK, name: "away", driver: "mqtt", url: "mqtt://127.0.0.1:9", lanes };
-  const uplinks = [...(base["uplinks"] as readonly unknown[]), away];
+  const common = { ...UPLINK, driver: "mqtt" };
+  const away = {
+    ...common,
+    name: "away",
+    url: "mqtt://127.0.0.1:9",
+    lanes: [{ stream: "telemetry" }],
+  };
+  const url = `mqtt://127.0.0.1:${here.port}`;
+  const lanes = [
+    { stream: "telemetry", name: "odd", filters: ["sim/odd"], topic: "{edgeId}/{level:2}" },
+    { stream: "telemetry", name: "rest", filters: ["sim/even"], topic: "rest/{topic}" },
+  ];
+  const uplinks = [{ ...common, name: "centre", url, lanes }, away];
   const broker = await home.start({ config: { ...base, uplinks } });
   const client = await publisher(t, broker);
-  for (let i = 0; i < 20; i++) await client.publishAsync("sim/d1", String(i), { qos: 1 });
+  for (let i = 0; i < 20; i++) {
+    await client.publishAsync(i % 2 === 0 ? "sim/even" : "sim/odd", String(i), { qos: 1 });
+  }
   await eventually("all arrived here", () => here.payloads.length === 20, 10_000);
-  const shown = (await ask(home, "ls")) as readonly {
-    name: string;
-    lanes: readonly { lagMessages: number }[];
-  }[];
+  assert.deepEqual([...new Set(here.taken.map(({ topic }) => topic))].toSorted(), [
+    "plant-7/odd",
+    "rest/sim/even",
+  ]);
+  const lagOf = async (): Promise<unknown> =>
+    ((await callAdmin(home.data, "GET", "/uplinks/centre")) as Shown).lanes[1]?.lagMessages;
+  await eventually("what the filters leave out is done", async () => (await lagOf()) === 0, 5_000);
+  const shown = (await callAdmin(home.data, "GET", "/uplinks")) as readonly Shown[];
   assert.deepEqual(
     shown.map(({ name, lanes: [lane] }) => [name, lane?.lagMessages]),
     [

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -158,9 +158,17 @@ test("mqtts with a client certificate: the remote is verified, and a rotated cer
   await untrusting.until("it is not trusted", () =>
     /certificate/.test(untrusting.uplink.status().blockedReason ?? ""),
   );
-  const edge = new LiveEdge(new MqttDriver({ urls, tls: { ca: authority.ca, ...client } }));
+  const stranger = TestAuthority.create(t, folderOf(t))?.sign("stranger", "edge") ?? assert.fail();
+  const [cert, key] = [join(folder, "own.crt"), join(folder, "own.key")];
+  copyFileSync(stranger.cert, cert);
+  copyFileSync(stranger.key, key);
+  const edge = new LiveEdge(new MqttDriver({ urls, tls: { ca: authority.ca, cert, key } }));
   t.after(() => edge.uplink.stop(0));
   edge.appendMany(5);
+  await edge.until("refused", () => edge.uplink.status().blockedReason !== undefined);
+  assert.equal(broker.connections, 0);
+  copyFileSync(client.cert, cert);
+  copyFileSync(client.key, key);
   await edge.drained();
   assert.equal(broker.payloads.length, 5);
 });

@@ -3,6 +3,12 @@ import type { IntervalSet } from "../lib/interval-set.ts";
 import { encodeProgress, type Progress } from "./progress.ts";
 import type { RemotePosition } from "./remote.ts";
 
+/** A write on its way to disk. */
+interface Flight {
+  readonly commit: CommitNumber;
+  readonly mark: number;
+}
+
 export interface PersistLimits {
   /** Progress is on its way to disk this long after it was made, at the latest. */
   readonly persistEveryMs: number;
@@ -20,7 +26,9 @@ export class ProgressWriter {
   readonly #progress: Progress;
   readonly #limits: PersistLimits;
   #persistedMark: number;
-  #inFlight: { readonly commit: CommitNumber; readonly mark: number } | undefined;
+  #inFlight: Flight | undefined;
+  /** The write in the commit after that one, when something did not wait its turn. */
+  #following: Flight | undefined;
   #writtenSize: number;
   #writtenRemote: RemotePosition | undefined;
   #dirtySinceMs: number | undefined;
@@ -62,11 +70,14 @@ export class ProgressWriter {
     return this.#dirtySinceMs + this.#limits.persistEveryMs;
   }
 
-  /** Stages what there is. Throws what the store throws. */
+  /** Stages what there is, also while a write is in flight. Throws what the store throws. */
   write(): void {
     const { done, remote } = this.#progress;
     this.#store.put("meta", this.#key, encodeProgress(this.#progress));
-    this.#inFlight = { commit: this.#store.openCommit, mark: this.#progress.mark };
+    const flight = { commit: this.#store.openCommit, mark: this.#progress.mark };
+    if (this.#inFlight === undefined || this.#inFlight.commit === flight.commit) {
+      this.#inFlight = flight;
+    } else this.#following = flight;
     this.#writtenSize = done.size;
     this.#writtenRemote = remote;
     this.#dirtySinceMs = undefined;
@@ -75,9 +86,11 @@ export class ProgressWriter {
 
   /** A commit was flushed: perhaps the one with our write. */
   onFlushed(): void {
-    if (this.#inFlight === undefined || this.#store.flushedCommit < this.#inFlight.commit) return;
-    this.#persistedMark = this.#inFlight.mark;
-    this.#inFlight = undefined;
+    while (this.#inFlight !== undefined && this.#store.flushedCommit >= this.#inFlight.commit) {
+      this.#persistedMark = this.#inFlight.mark;
+      this.#inFlight = this.#following;
+      this.#following = undefined;
+    }
   }
 
   get #isDirty(): boolean {

@@ -1,0 +1,213 @@
+// Makes the broker one small folder: `npm run bundle -- [--arch x64|arm64] [--out FOLDER]`, into dist-bundle/ unless told otherwise.
+//
+//   rillmq.js                    what to run; ESM for Node.js 20 and later
+//   rillmq-….js                  the rest of src/ and of the packages it uses, in parts that are loaded when they are needed
+//   lmdb.node                    LMDB; N-API, so one file for every Node.js version
+//   fs-native-extensions.node    the lock of the data folder
+//   package.json                 name, version, type
+//   LICENSE NOTICE THIRD-PARTY-LICENSES
+//
+// The two native files are loaded from beside rillmq.js. Those of another architecture than this machine's come from the same package
+// registry as everything else, at the locked version.
+import { execFileSync } from "node:child_process";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { build } from "esbuild";
+
+const self = fileURLToPath(import.meta.url);
+const root = dirname(dirname(self));
+const modules = join(root, "node_modules");
+
+/** Architectures by Node.js' names. */
+export const ARCHITECTURES = ["x64", "arm64"];
+
+/** What `bin/rillmq.js` does once it has found what to run. */
+const ENTRY = `#!/usr/local/bin/node
+  import { run } from "./src/cli/main.ts";
+  process.stdout.on("error", () => process.exit(1));
+  const exitCode = await run(process.argv.slice(2));
+  process.stdout.write("", () => process.exit(exitCode));
+`;
+
+/** CommonJS packages inside want \`require\`. */
+const BANNER = [
+  'import { createRequire as rillmqCreateRequire } from "node:module";',
+  "const require = rillmqCreateRequire(import.meta.url);",
+].join("\n");
+
+/** Modules that search the disk for a native file; the bundle knows where it is. */
+const NATIVE_LOADERS = [
+  {
+    filter: /^node-gyp-build-optional-packages$/,
+    importer: join(modules, "lmdb"),
+    contents: 'export default () => require("./lmdb.node");',
+  },
+  {
+    filter: /^\.\/binding$/,
+    importer: join(modules, "fs-native-extensions"),
+    contents: 'module.exports = require("./fs-native-extensions.node");',
+  },
+];
+
+/** Native speed-ups that their users do without, and what is loaded for terminals alone. */
+const EXTERNAL = ["./*.node", "msgpackr-extract", "bufferutil", "utf-8-validate", "pino-pretty"];
+
+/** Texts of mistakes in fifty languages: ours are English. A tenth of the file, and all of it is kept in memory. */
+const englishAlone = {
+  name: "one language for zod",
+  setup(context) {
+    const filter = /zod\/v4\/locales\/index\.js$/;
+    const contents = 'export { default as en } from "./en.js";';
+    context.onLoad({ filter }, (args) => ({ contents, resolveDir: dirname(args.path) }));
+  },
+};
+
+const besideBundle = {
+  name: "native files beside the bundle",
+  setup(context) {
+    for (const [index, { filter, importer, contents }] of NATIVE_LOADERS.entries()) {
+      const namespace = `native-${index}`;
+      context.onResolve({ filter }, (args) =>
+        args.importer.startsWith(importer) ? { path: args.path, namespace } : undefined,
+      );
+      context.onLoad({ filter: /.*/, namespace }, () => ({ contents, loader: "js" }));
+    }
+  },
+};
+
+const readJson = (...path) => JSON.parse(readFileSync(join(...path), "utf8"));
+
+/** The package that a bundled file is from, as a folder; undefined: it is ours. */
+function packageFolderOf(input) {
+  const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input);
+  return match?.[1] === undefined ? undefined : join(root, match[1]);
+}
+
+/** The licences of all packages inside, as their authors wrote them. */
+function thirdPartyLicenses(inputs) {
+  const folders = new Set(inputs.map(packageFolderOf).filter((folder) => folder !== undefined));
+  const texts = [...folders].sort().map((folder) => {
+    const { name, version, license } = readJson(folder, "package.json");
+    const files = readdirSync(folder).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file));
+    const texts = files.map((file) => readFileSync(join(folder, file), "utf8").trim());
+    const title = `${name} ${version} (${license ?? "see its text"})`;
+    return [title, "=".repeat(title.length), ...texts].join("\n\n");
+  });
+  return `${texts.join("\n\n\n")}\n`;
+}
+
+/** Unpacks one file of a registry package to a path. */
+function fetchFromPackage(name, version, file, to) {
+  const folder = mkdtempSync(join(tmpdir(), "rillmq-pack-"));
+  try {
+    const args = ["pack", "--silent", "--pack-destination", folder, `${name}@${version}`];
+    const packed = execFileSync("npm", args, { cwd: folder, encoding: "utf8" }).trim();
+    const archive = join(folder, packed.split("\n").at(-1) ?? "");
+    execFileSync("tar", ["-xzf", archive, "-C", folder, `package/${file}`]);
+    copyFileSync(join(folder, "package", file), to);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** LMDB's prebuilt library: installed for this machine, fetched once for another. */
+function copyLmdb(arch, to) {
+  const name = `@lmdb/lmdb-linux-${arch}`;
+  const file = "node.napi.glibc.node";
+  const installed = join(modules, name, file);
+  if (existsSync(installed)) {
+    copyFileSync(installed, to);
+    return;
+  }
+  const version = readJson(modules, "lmdb", "package.json").optionalDependencies[name];
+  const cached = join(root, "dist", "native", `${name.replace("/", "-")}-${version}-${file}`);
+  if (!existsSync(cached)) {
+    mkdirSync(dirname(cached), { recursive: true });
+    const partial = `${cached}.${process.pid}`;
+    fetchFromPackage(name, version, file, partial);
+    renameSync(partial, cached);
+  }
+  copyFileSync(cached, to);
+}
+
+/**
+ * Writes the bundle for one architecture into a folder, replacing what was there.
+ * @returns what it weighs: bytes by file name
+ */
+export async function bundle({ arch, out }) {
+  if (!ARCHITECTURES.includes(arch)) throw new Error(`no bundle for architecture ${arch}`);
+  const folder = `${out}.${process.pid}.new`;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const result = await build({
+    stdin: { contents: ENTRY, resolveDir: root, sourcefile: "rillmq.js" },
+    absWorkingDir: root,
+    outdir: folder,
+    entryNames: "rillmq",
+    // Split where src/ loads late: text that is not run is not kept in memory, least of all by a probe.
+    splitting: true,
+    chunkNames: "rillmq-[hash]",
+    bundle: true,
+    platform: "node",
+    target: "node20",
+    format: "esm",
+    // All text is kept in memory while the broker runs. Functions and classes keep their names, so that the stack of a bug can be read.
+    minifySyntax: true,
+    minifyWhitespace: true,
+    minifyIdentifiers: true,
+    keepNames: true,
+    legalComments: "none",
+    banner: { js: BANNER },
+    external: EXTERNAL,
+    plugins: [besideBundle, englishAlone],
+    metafile: true,
+    logLevel: "warning",
+  });
+  copyLmdb(arch, join(folder, "lmdb.node"));
+  const fsNative = join("prebuilds", `linux-${arch}`, "fs-native-extensions.node");
+  copyFileSync(
+    join(modules, "fs-native-extensions", fsNative),
+    join(folder, "fs-native-extensions.node"),
+  );
+  const { name, version, license, type } = readJson(root, "package.json");
+  const manifest = { name, version, license, type };
+  writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+  for (const file of ["LICENSE", "NOTICE"]) copyFileSync(join(root, file), join(folder, file));
+  const inputs = Object.keys(result.metafile.inputs);
+  writeFileSync(join(folder, "THIRD-PARTY-LICENSES"), thirdPartyLicenses(inputs));
+  rmSync(out, { recursive: true, force: true });
+  renameSync(folder, out);
+  return Object.fromEntries(
+    readdirSync(out).map((file) => [file, readFileSync(join(out, file)).length]),
+  );
+}
+
+async function main() {
+  const { values } = parseArgs({
+    options: {
+      arch: { type: "string", default: process.arch },
+      out: { type: "string", default: join(root, "dist-bundle") },
+    },
+  });
+  const out = resolve(values.out);
+  const sizes = await bundle({ arch: values.arch, out });
+  for (const [file, bytes] of Object.entries(sizes)) {
+    process.stdout.write(`${String(Math.ceil(bytes / 1024)).padStart(7)} KiB  ${file}\n`);
+  }
+  process.stdout.write(`bundle for ${values.arch}: ${out}\n`);
+}
+
+if (process.argv[1] !== undefined && resolve(process.argv[1]) === self) await main();

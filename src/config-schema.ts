@@ -460,7 +460,7 @@ const accessSchema = z.strictObject({
   verificationsMax: count(
     2,
     { min: 1, max: 3 },
-    "Most passwords that are checked at a time; each takes 8 MiB of memory, 16 MiB at most.",
+    "Most passwords that are checked at a time; each takes 8 MiB of memory, 16 MiB at most. One thread of `UV_THREADPOOL_SIZE` (4) is always left to the store.",
   ),
   verificationsWaitingMax: count(
     1_000,

@@ -38,6 +38,15 @@ export interface AccessListener {
 /** Entries per second about those who were not let in, and as many about what was denied. */
 const ENTRIES_PER_SECOND = 5;
 
+/** Threads that libuv has when the environment does not say. */
+const THREADS = 4;
+
+/** How many passwords are checked at a time: one thread is always left to the store's commits, if there are two. */
+export function runningMax(wanted: number, threadPoolSize: string | undefined): number {
+  const threads = /^[1-9]\d*$/.test(threadPoolSize ?? "") ? Number(threadPoolSize) : THREADS;
+  return Math.max(1, Math.min(wanted, threads - 1));
+}
+
 export class AccessControl {
   readonly authenticator: Authenticator;
   readonly authorization: Authorization;
@@ -68,7 +77,7 @@ export class AccessControl {
       throw error;
     }
     const verifier = new PasswordVerifier({
-      runningMax: settings.verificationsMax,
+      runningMax: runningMax(settings.verificationsMax, process.env["UV_THREADPOOL_SIZE"]),
       waitingMax: settings.verificationsWaitingMax,
       rememberMs: settings.verifiedForMs,
     });

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { AccessControl } from "../../../src/access/access-control.ts";
+import { AccessControl, runningMax } from "../../../src/access/access-control.ts";
 import { LogThrottle } from "../../../src/access/log-throttle.ts";
 import { formatPasswordHash, hashPassword } from "../../../src/access/password-hash.ts";
 import type { AuthenticationOutcome } from "../../../src/broker/authenticator.ts";
@@ -170,6 +170,15 @@ test("reading the same users again ends nobody's connection", () => {
   fixture.control.close();
   fixture.control.reload();
   assert.deepEqual(fixture.ended, []);
+});
+
+test("one thread is left to the store, however many passwords may be checked at a time", () => {
+  assert.equal(runningMax(2, undefined), 2);
+  assert.equal(runningMax(3, "4"), 3);
+  assert.equal(runningMax(2, "2"), 1);
+  assert.equal(runningMax(2, "1"), 1);
+  assert.equal(runningMax(2, "many"), 2);
+  assert.equal(runningMax(3, "0"), 3);
 });
 
 test("damaged files end the start", () => {

@@ -12,6 +12,8 @@ import { type WillCounts, WillLedger } from "./will-ledger.ts";
 import { willObserver } from "./will-observer.ts";
 
 const TICK_MS = 20;
+/** A late tick opens at most what was due in this time. */
+const START_MS_MAX = 200;
 const EXAMPLES_MAX = 10;
 
 /** What a fleet does where nothing else is said. */
@@ -176,10 +178,11 @@ export class Fleet {
   readonly #wills = new WillLedger();
   readonly #commander: Commander | undefined;
   readonly #observer: Attendant | undefined;
-  readonly #connectsPerTick: number;
+  readonly #connectsPerSecond: number;
   #startCredit = 0;
   #started = 0;
   #startedAtMs = 0;
+  #creditAtMs = 0;
   #connectSeconds: number | undefined;
   #hasHeardAll = true;
   #timer: NodeJS.Timeout | undefined;
@@ -192,8 +195,7 @@ export class Fleet {
     const { commander, observer } = buildAttendants(options, this.#devices, this.#wills);
     this.#commander = commander;
     this.#observer = observer;
-    const perSecond = options.connectsPerSecond ?? FLEET_DEFAULTS.connectsPerSecond;
-    this.#connectsPerTick = (perSecond * TICK_MS) / 1_000;
+    this.#connectsPerSecond = options.connectsPerSecond ?? FLEET_DEFAULTS.connectsPerSecond;
   }
 
   get ledgers(): readonly LedgerView[] {
@@ -234,7 +236,6 @@ export class Fleet {
   }
 
   start(): void {
-    this.#startedAtMs = performance.now();
     for (const attendant of this.#attendants) attendant.start();
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
@@ -289,8 +290,14 @@ export class Fleet {
 
   #startSome(nowMs: number): void {
     if (this.#connectSeconds !== undefined) return;
-    if (this.#started === 0) this.#startedAtMs = nowMs;
-    this.#startCredit += this.#connectsPerTick;
+    if (this.#started === 0) {
+      this.#startedAtMs = nowMs;
+      this.#startCredit = 1;
+    } else {
+      const elapsedMs = Math.min(nowMs - this.#creditAtMs, START_MS_MAX);
+      this.#startCredit += (elapsedMs * this.#connectsPerSecond) / 1_000;
+    }
+    this.#creditAtMs = nowMs;
     while (this.#startCredit >= 1 && this.#started < this.#devices.length) {
       this.#devices[this.#started]?.start();
       this.#started += 1;

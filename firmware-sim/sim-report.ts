@@ -3,6 +3,8 @@ import type { FleetProgress } from "./fleet.ts";
 import { alignColumns, grouped } from "./table.ts";
 
 const MiB = 1_048_576;
+/** With fewer devices the figure per device would be that of the program. */
+const CROWD_MIN = 100;
 
 /** Memory of this process. */
 export interface SimMemory {
@@ -89,14 +91,15 @@ function table({ devices, progress }: SimResult): string[] {
 function connectionLines({ progress, memory }: SimResult): string[] {
   const { devices, connectSeconds } = progress;
   const { rssAtStartBytes, rssPeakBytes } = memory;
-  const eachKiB = (rssPeakBytes - rssAtStartBytes) / devices / 1_024;
+  const eachKiB = grouped((rssPeakBytes - rssAtStartBytes) / devices / 1_024);
+  const each = devices < CROWD_MIN ? "" : ` (${eachKiB} KiB per device)`;
   const perSecond = devices / Math.max(connectSeconds ?? 0, 0.001);
   const connected =
     connectSeconds === undefined
       ? "not every device was connected"
       : `all ${grouped(devices)} devices connected after ${connectSeconds.toFixed(1)} s (${grouped(perSecond)} per second)`;
   return [
-    `${connected}; memory of this process ${grouped(rssAtStartBytes / MiB)} MiB, at most ${grouped(rssPeakBytes / MiB)} MiB (${grouped(eachKiB)} KiB per device)`,
+    `${connected}; memory of this process ${grouped(rssAtStartBytes / MiB)} MiB, at most ${grouped(rssPeakBytes / MiB)} MiB${each}`,
   ];
 }
 

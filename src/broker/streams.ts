@@ -47,6 +47,8 @@ export class Stream {
   #openMessages = 0;
   #flushedBytes = 0;
   #flushedMessages = 0;
+  /** What was dropped is on its way out: before this nothing more is counted as excess. */
+  #droppedBefore = 0;
 
   constructor(settings: StreamSettings, store: Store) {
     this.name = settings.name;
@@ -108,7 +110,8 @@ export class Stream {
   #drop(count: number, reason: StreamLoss["reason"]): StreamLoss | undefined {
     const { firstSequence, nextSequence } = this.#store.stats(this.log);
     const before = Math.min(firstSequence + count, nextSequence) as Sequence;
-    if (before <= firstSequence) return undefined;
+    if (before <= firstSequence || firstSequence < this.#droppedBefore) return undefined;
+    this.#droppedBefore = before;
     this.#store.trim(this.log, before, Number.MAX_SAFE_INTEGER as Ordinal);
     return {
       stream: this.name,

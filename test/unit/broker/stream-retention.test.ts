@@ -67,3 +67,20 @@ test("an age limit without traffic empties the stream", () => {
   const { firstSequence, nextSequence } = node.store.stats(logOf(node));
   assert.equal(firstSequence, nextSequence);
 });
+
+test("what is on its way out is not dropped again while more comes in", () => {
+  const node = new VirtualNode({ flushes: "manual", streams: [stream({ messagesMax: 100 })] });
+  const client = node.connect("publisher");
+  node.flushAll();
+  for (let i = 0; i < 400; i++) {
+    client.publish("s/a", `${i}`, { qos: 1, packetId: 1 + i });
+    if (i % 10 === 9) node.flush();
+    client.take();
+  }
+  node.flushAll();
+  const { firstSequence, nextSequence } = node.store.stats(logOf(node));
+  const kept = nextSequence - firstSequence;
+  assert.ok(kept >= 80 && kept <= 100, `${kept} are kept`);
+  const dropped = node.losses.reduce((sum, loss) => sum + loss.to - loss.from + 1, 0);
+  assert.equal(dropped, firstSequence - 1);
+});

@@ -3,9 +3,6 @@
  * that the hot path compares bytes with the connection's last topics and then works with one pointer.
  */
 
-/** Longest topic name or topic filter in bytes: the length field has 16 bits [MQTT-1.5.4]. */
-export const TOPIC_BYTES_MAX = 65_535;
-
 const utf8 = new TextEncoder();
 
 /** A topic name with its UTF-8 bytes and the cached route of its subscribers. */

@@ -10,11 +10,8 @@ import type { Authenticator, Principal } from "./broker/authenticator.ts";
 import type { Authorizer } from "./broker/authorization.ts";
 import { Broker } from "./broker/broker.ts";
 import { Counters } from "./broker/counters.ts";
-import type { BrokerLimits } from "./broker/limits.ts";
-import { NEVER_MS } from "./broker/session.ts";
 import { brokerKey } from "./broker/session-records.ts";
 import type { LogId, Sequence } from "./broker/store.ts";
-import type { StreamSettings } from "./broker/streams.ts";
 import { buildUplinks } from "./build-uplinks.ts";
 import type { Config } from "./config.ts";
 import type { Clock } from "./lib/clock.ts";
@@ -25,14 +22,14 @@ import { MqttConnection } from "./mqtt/connection.ts";
 import type { ConnectionOptions } from "./mqtt/connection-options.ts";
 import type { Link } from "./mqtt/link.ts";
 import { Turn } from "./net/turn.ts";
+import { addTo, sessionCounts, storeSizes, streamViews, uplinkView } from "./node-metrics.ts";
+import { connectionOptionsOf, limitsOf, streamSettings } from "./node-options.ts";
 import { openLmdbStore } from "./store/lmdb-store.ts";
 import type { LogStore } from "./store/log-store.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { MetricsSource } from "./telemetry/metrics.ts";
 import type { Uplink } from "./uplink/uplink.ts";
 
-/** Session expiry that means never, in the configuration. */
-const EXPIRY_NEVER_SECONDS = 0xffff_ffff;
 /** Between attempts to open the store again. */
 const REOPEN_MS = 1_000;
 /** Without a store for so long the node is not healthy: whoever watches it may start it anew. */
@@ -215,9 +212,9 @@ export class EdgeNode {
     return {
       counters: () => this.#totals(),
       connections: () => this.#connections.size,
-      sessions: () => this.#sessionCounts(),
-      store: () => this.#storeSizes(),
-      streams: () => this.#streamViews(),
+      sessions: () => sessionCounts(this.#running?.broker.sessions.all() ?? []),
+      store: () => storeSizes(this.#running?.store),
+      streams: () => streamViews(this.#running),
       uplinks: () => (this.#running?.uplinks ?? []).map(uplinkView),
     };
   }
@@ -315,33 +312,6 @@ export class EdgeNode {
     if (this.#running !== undefined) addTo(totals, this.#running.broker.counters);
     return totals;
   }
-
-  #sessionCounts(): { online: number; offline: number } {
-    let online = 0;
-    let offline = 0;
-    for (const session of this.#running?.broker.sessions.all() ?? []) {
-      if (session.owner === undefined) offline++;
-      else online++;
-    }
-    return { online, offline };
-  }
-
-  #storeSizes(): { liveBytes: number; pendingBytes: number } {
-    const store = this.#running?.store;
-    if (store === undefined) return { liveBytes: 0, pendingBytes: 0 };
-    let liveBytes = 0;
-    for (const log of store.logNames().keys()) liveBytes += store.stats(log).bytes;
-    return { liveBytes, pendingBytes: store.pendingBytes };
-  }
-
-  #streamViews(): { name: string; messages: number; bytes: number }[] {
-    const running = this.#running;
-    if (running === undefined) return [];
-    return running.broker.streams.all.map(({ name, log }) => {
-      const { firstSequence, nextSequence, bytes } = running.store.stats(log);
-      return { name, messages: nextSequence - firstSequence, bytes };
-    });
-  }
 }
 
 function openStore(config: Config, path: string): LogStore {
@@ -354,73 +324,4 @@ function openStore(config: Config, path: string): LogStore {
     const text = `cannot open the store ${path}: ${why}`;
     throw new OperatingError("data-folder-unusable", text, { cause: error });
   }
-}
-
-function streamSettings(stream: Config["streams"][number]): StreamSettings {
-  const { name, filters, maxBytes, maxMessages, maxAgeMs, whenFull } = stream;
-  const ageMaxMs = maxAgeMs === 0 ? undefined : maxAgeMs;
-  return { name, filters, bytesMax: maxBytes, messagesMax: maxMessages, ageMaxMs, whenFull };
-}
-
-function uplinkView(uplink: Uplink): ReturnType<MetricsSource["uplinks"]>[number] {
-  const { name, state, lanes, deadLetters } = uplink.status();
-  return {
-    name,
-    state,
-    deadLetters: deadLetters.count,
-    lanes: lanes.map((lane) => ({
-      name: lane.name,
-      stream: lane.stream,
-      state: lane.state,
-      dropped: lane.dropped,
-      lagMessages: lane.lagMessages,
-      lagBytes: lane.lagBytes,
-      oldestUnsentSeconds: (lane.oldestUnsentMs ?? 0) / 1_000,
-      acknowledged: lane.acknowledged,
-      resent: lane.resent,
-      reconciled: lane.reconciledFound,
-    })),
-  };
-}
-
-function addTo(totals: Counters, counters: Counters): void {
-  for (const name of Object.keys(counters) as (keyof Counters)[]) totals[name] += counters[name];
-}
-
-function expiryMaxMs(config: Config): number {
-  const seconds = config.mqtt.sessionExpiryMaxSeconds;
-  return seconds === EXPIRY_NEVER_SECONDS ? NEVER_MS : seconds * 1_000;
-}
-
-function limitsOf(config: Config): BrokerLimits {
-  const { mqtt } = config;
-  return {
-    outbound: {
-      inflightMax: mqtt.inflightMax,
-      memoryBacklogBytesMax: mqtt.memoryBacklogBytesMax,
-      backlogMessagesMax: mqtt.backlogMessagesMax,
-    },
-    retained: { messagesMax: mqtt.retainedMessagesMax, bytesMax: mqtt.retainedBytesMax },
-    sessionsMax: mqtt.sessionsMax,
-    subscriptionsPerSessionMax: mqtt.subscriptionsPerSessionMax,
-    sessionExpiryMaxMs: expiryMaxMs(config),
-  };
-}
-
-function connectionOptionsOf(
-  config: Config,
-): Omit<ConnectionOptions, "authenticator" | "allowsAnonymous"> {
-  const { mqtt } = config;
-  return {
-    packetBytesMax: mqtt.maxPacketBytes,
-    connectPacketBytesMax: Math.min(mqtt.maxPacketBytes, mqtt.connectPacketBytesMax),
-    connectTimeoutMs: mqtt.connectTimeoutMs,
-    keepAliveMaxSeconds: mqtt.keepAliveMaxSeconds,
-    receiveMaximum: mqtt.receiveMaximum,
-    topicAliasMaximum: mqtt.topicAliasMax,
-    sessionExpiryMaxMs: expiryMaxMs(config),
-    topicLevelsMax: mqtt.topicLevelsMax,
-    holdMaxMs: mqtt.holdMaxMs,
-    assignClientId: () => `rill-${randomBytes(12).toString("hex")}`,
-  };
 }

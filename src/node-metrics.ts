@@ -1,0 +1,67 @@
+/** What metrics show of a running node: pure views of its sessions, store, streams and uplinks. */
+import type { Broker } from "./broker/broker.ts";
+import type { Counters } from "./broker/counters.ts";
+import type { Session } from "./broker/session.ts";
+import type { LogStore } from "./store/log-store.ts";
+import type { MetricsSource } from "./telemetry/metrics.ts";
+import type { Uplink } from "./uplink/uplink.ts";
+
+/** Sessions with and without a connection. */
+export function sessionCounts(sessions: Iterable<Session>): { online: number; offline: number } {
+  let online = 0;
+  let offline = 0;
+  for (const session of sessions) {
+    if (session.owner === undefined) offline++;
+    else online++;
+  }
+  return { online, offline };
+}
+
+/** What is live on disk and what waits for it, in bytes; nothing while there is no store. */
+export function storeSizes(store: LogStore | undefined): {
+  liveBytes: number;
+  pendingBytes: number;
+} {
+  if (store === undefined) return { liveBytes: 0, pendingBytes: 0 };
+  let liveBytes = 0;
+  for (const log of store.logNames().keys()) liveBytes += store.stats(log).bytes;
+  return { liveBytes, pendingBytes: store.pendingBytes };
+}
+
+/** What each stream holds; nothing while there is no store. */
+export function streamViews(
+  running: { readonly broker: Broker; readonly store: LogStore } | undefined,
+): { name: string; messages: number; bytes: number }[] {
+  if (running === undefined) return [];
+  return running.broker.streams.all.map(({ name, log }) => {
+    const { firstSequence, nextSequence, bytes } = running.store.stats(log);
+    return { name, messages: nextSequence - firstSequence, bytes };
+  });
+}
+
+/** State, dead letters and lanes of one uplink. */
+export function uplinkView(uplink: Uplink): ReturnType<MetricsSource["uplinks"]>[number] {
+  const { name, state, lanes, deadLetters } = uplink.status();
+  return {
+    name,
+    state,
+    deadLetters: deadLetters.count,
+    lanes: lanes.map((lane) => ({
+      name: lane.name,
+      stream: lane.stream,
+      state: lane.state,
+      dropped: lane.dropped,
+      lagMessages: lane.lagMessages,
+      lagBytes: lane.lagBytes,
+      oldestUnsentSeconds: (lane.oldestUnsentMs ?? 0) / 1_000,
+      acknowledged: lane.acknowledged,
+      resent: lane.resent,
+      reconciled: lane.reconciledFound,
+    })),
+  };
+}
+
+/** Adds to `totals` what was counted. */
+export function addTo(totals: Counters, counters: Counters): void {
+  for (const name of Object.keys(counters) as (keyof Counters)[]) totals[name] += counters[name];
+}

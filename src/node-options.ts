@@ -1,0 +1,57 @@
+/** From the configuration to what the broker, its streams and its connections want to be told. */
+import { randomBytes } from "node:crypto";
+import type { BrokerLimits } from "./broker/limits.ts";
+import { NEVER_MS } from "./broker/session.ts";
+import type { StreamSettings } from "./broker/streams.ts";
+import type { Config } from "./config.ts";
+import type { ConnectionOptions } from "./mqtt/connection-options.ts";
+
+/** Session expiry that means never, in the configuration. */
+const EXPIRY_NEVER_SECONDS = 0xffff_ffff;
+
+/** What one stream captures and how much it may hold; no `maxAgeMs` is said as 0 in the file. */
+export function streamSettings(stream: Config["streams"][number]): StreamSettings {
+  const { name, filters, maxBytes, maxMessages, maxAgeMs, whenFull } = stream;
+  const ageMaxMs = maxAgeMs === 0 ? undefined : maxAgeMs;
+  return { name, filters, bytesMax: maxBytes, messagesMax: maxMessages, ageMaxMs, whenFull };
+}
+
+function expiryMaxMs(config: Config): number {
+  const seconds = config.mqtt.sessionExpiryMaxSeconds;
+  return seconds === EXPIRY_NEVER_SECONDS ? NEVER_MS : seconds * 1_000;
+}
+
+/** Limits of the broker: of its sessions, their windows and backlogs, and of retained messages. */
+export function limitsOf(config: Config): BrokerLimits {
+  const { mqtt } = config;
+  return {
+    outbound: {
+      inflightMax: mqtt.inflightMax,
+      memoryBacklogBytesMax: mqtt.memoryBacklogBytesMax,
+      backlogMessagesMax: mqtt.backlogMessagesMax,
+    },
+    retained: { messagesMax: mqtt.retainedMessagesMax, bytesMax: mqtt.retainedBytesMax },
+    sessionsMax: mqtt.sessionsMax,
+    subscriptionsPerSessionMax: mqtt.subscriptionsPerSessionMax,
+    sessionExpiryMaxMs: expiryMaxMs(config),
+  };
+}
+
+/** What every connection is told, whichever listener it came through. */
+export function connectionOptionsOf(
+  config: Config,
+): Omit<ConnectionOptions, "authenticator" | "allowsAnonymous"> {
+  const { mqtt } = config;
+  return {
+    packetBytesMax: mqtt.maxPacketBytes,
+    connectPacketBytesMax: Math.min(mqtt.maxPacketBytes, mqtt.connectPacketBytesMax),
+    connectTimeoutMs: mqtt.connectTimeoutMs,
+    keepAliveMaxSeconds: mqtt.keepAliveMaxSeconds,
+    receiveMaximum: mqtt.receiveMaximum,
+    topicAliasMaximum: mqtt.topicAliasMax,
+    sessionExpiryMaxMs: expiryMaxMs(config),
+    topicLevelsMax: mqtt.topicLevelsMax,
+    holdMaxMs: mqtt.holdMaxMs,
+    assignClientId: () => `rill-${randomBytes(12).toString("hex")}`,
+  };
+}

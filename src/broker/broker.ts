@@ -10,15 +10,16 @@
  */
 import type { Clock, Instant } from "../lib/clock.ts";
 import { DeadlineHeap } from "../lib/deadline-heap.ts";
-import { RingBuffer } from "../lib/ring-buffer.ts";
 import { AcknowledgementGate } from "./acknowledgements.ts";
 import type { Principal } from "./authenticator.ts";
 import type { Authorizer } from "./authorization.ts";
+import type { BrokerOptions } from "./broker-options.ts";
 import { Counters } from "./counters.ts";
+import { DeferredDeliveries } from "./deferred-deliveries.ts";
 import type { Due } from "./due.ts";
-import type { BrokerLimits } from "./limits.ts";
 import { copyMessage, type Message, type QoS } from "./message.ts";
-import type { Outbound, OutboundEvents } from "./outbound.ts";
+import type { Outbound } from "./outbound.ts";
+import { outboundEventsOf } from "./outbound-events.ts";
 import { RetainedMessages } from "./retained-messages.ts";
 import { lowerQos, type Session } from "./session.ts";
 import {
@@ -29,7 +30,6 @@ import {
 } from "./sessions.ts";
 import {
   type CommitNumber,
-  type LogId,
   type LogRecord,
   NO_COMMIT,
   SESSION_LOG,
@@ -37,7 +37,7 @@ import {
   type Store,
   type StoreEvents,
 } from "./store.ts";
-import { type Stream, type StreamLoss, type StreamSettings, Streams } from "./streams.ts";
+import { type Stream, type StreamLoss, Streams } from "./streams.ts";
 import { type RouteTarget, SubscriptionTree } from "./subscription-tree.ts";
 import { type SubscribeRequest, Subscriptions } from "./subscriptions.ts";
 import { type Topic, TopicTable } from "./topic.ts";
@@ -46,44 +46,9 @@ import { Wills } from "./wills.ts";
 /** How often what nobody needs is let go and lazy records are staged. */
 const CHORES_INTERVAL_MS = 1_000;
 
-/** What deliveries that wait for the flush of a QoS 2 publish may take; beyond it publishers are held. */
-const DEFERRED_BYTES_MAX = 8_388_608;
-/** What the objects around one of them take, about. */
-const DELIVERY_BYTES = 256;
-
 /** What became of a publish. */
 export const PublishOutcome = { accepted: 0, noSubscribers: 1, hold: 2, refused: 3 } as const;
 export type PublishOutcome = (typeof PublishOutcome)[keyof typeof PublishOutcome];
-
-export interface BrokerOptions {
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly limits: BrokerLimits;
-  /** Who may publish and subscribe to what; tell `onPolicyChanged` when its answers change. */
-  readonly authorizer: Authorizer;
-  readonly streams: readonly StreamSettings[];
-  /** Below which sequence all uplinks have delivered a stream; undefined: none reads it. */
-  readonly deliveredBefore: (log: LogId) => Sequence | undefined;
-  /** A commit is about to be sealed. */
-  readonly onSealing: () => void;
-  /** After each flush, when everything inside is done. */
-  readonly onFlushed: () => void;
-  readonly onLoss: (loss: StreamLoss) => void;
-  /** A session lost a subscription that the rules do not allow any more. */
-  readonly onSubscriptionRevoked: (session: Session, topicFilter: string) => void;
-  /** The store failed: the broker is of no use any more and has ended all its subscribers. */
-  readonly onFailed: (error: Error) => void;
-}
-
-/** A delivery that waits for the flush of a QoS 2 publish. */
-interface Deferred {
-  readonly commit: CommitNumber;
-  readonly message: Message;
-  readonly target: RouteTarget<Session>;
-  readonly qos: QoS;
-  /** Of the rules under which it was routed. */
-  readonly rulesVersion: number;
-}
 
 export class Broker implements StoreEvents {
   readonly topics = new TopicTable();
@@ -105,9 +70,7 @@ export class Broker implements StoreEvents {
   /** Sessions with references for the open group; and for the sealed one. */
   #staged: Session[] = [];
   #sealed: Session[] = [];
-  readonly #deferred = new RingBuffer<Deferred>();
-  /** Payload bytes of messages in `#deferred`, counted per delivery. */
-  #deferredBytes = 0;
+  readonly #deferred = new DeferredDeliveries();
   /** Sessions with room or work for the end of the turn. */
   readonly #dirty = new Set<Session>();
   /** Publishers held back until there is room. */
@@ -327,7 +290,7 @@ export class Broker implements StoreEvents {
 
   #refusal(message: Message, stream: Stream | undefined): PublishOutcome {
     const refusal = this.#store.refusal();
-    if (refusal === "pending-full" || this.#deferredBytes >= DEFERRED_BYTES_MAX) {
+    if (refusal === "pending-full" || this.#deferred.isFull) {
       return PublishOutcome.hold;
     }
     if (refusal !== undefined || stream?.isFull === true) return PublishOutcome.refused;
@@ -374,7 +337,6 @@ export class Broker implements StoreEvents {
       const commit = this.#store.openCommit;
       const rulesVersion = this.authorizer.version;
       this.#deferred.push({ commit, message: deferred, target, qos, rulesVersion });
-      this.#deferredBytes += deferred.payloadEnd + DELIVERY_BYTES;
     } else {
       this.#deliver(message, target, qos);
     }
@@ -425,10 +387,8 @@ export class Broker implements StoreEvents {
   }
 
   #deliverDeferred(commit: CommitNumber): void {
-    for (let next = this.#deferred.peek(); next !== undefined; next = this.#deferred.peek()) {
-      if (next.commit > commit) return;
-      this.#deferred.shift();
-      this.#deferredBytes -= next.message.payloadEnd + DELIVERY_BYTES;
+    const deferred = this.#deferred;
+    for (let next = deferred.take(commit); next !== undefined; next = deferred.take(commit)) {
       const session = next.target.subscriber;
       if (session.hasEnded) continue;
       const isStale = next.rulesVersion !== this.authorizer.version;
@@ -463,27 +423,4 @@ function hasDurable(route: readonly RouteTarget<Session>[]): boolean {
     if (target.qos > 0 && target.subscriber.isDurable) return true;
   }
   return false;
-}
-
-function outboundEventsOf(
-  clock: Clock,
-  counters: Counters,
-  onWaiting: (outbound: Outbound) => void,
-): OutboundEvents {
-  return {
-    onWaiting,
-    now: () => clock.now(),
-    onDelivered(qos) {
-      if (qos === 1) counters.messagesDeliveredQos1++;
-      else if (qos === 2) counters.messagesDeliveredQos2++;
-      else counters.messagesDeliveredQos0++;
-    },
-    onDropped(reason, count) {
-      if (reason === "expired") counters.droppedExpired += count;
-      else if (reason === "too-large") counters.droppedTooLarge += count;
-      else if (reason === "oldest") counters.droppedOldest += count;
-      else if (reason === "not-authorized") counters.droppedNotAuthorized += count;
-      else counters.droppedLost += count;
-    },
-  };
 }

@@ -10,6 +10,7 @@ import { Inflight, type InflightEntry } from "./inflight.ts";
 import { LogBacklog } from "./log-backlog.ts";
 import { MemoryBacklog } from "./memory-backlog.ts";
 import type { Message, QoS } from "./message.ts";
+import type { DropReason, OutboundEvents } from "./outbound-events.ts";
 import { type Owed, owedOf } from "./owed.ts";
 import type { RetainedReplay } from "./retained-replay.ts";
 import { sentKey } from "./session-records.ts";
@@ -33,17 +34,6 @@ export interface OutboundLimits {
   readonly memoryBacklogBytesMax: number;
   /** Messages that may wait in a durable session; beyond it the oldest are dropped. */
   readonly backlogMessagesMax: number;
-}
-
-/** Messages that were owed and could not be delivered, by reason: for the counters. */
-export type DropReason = "expired" | "lost" | "too-large" | "oldest" | "not-authorized";
-
-export interface OutboundEvents {
-  now(): number;
-  onDelivered(qos: QoS): void;
-  onDropped(reason: DropReason, count: number): void;
-  /** It has something to send that waits for a flush of its own: pump it after the next one. */
-  onWaiting(outbound: Outbound): void;
 }
 
 export class Outbound {

@@ -5,7 +5,7 @@ import { RingBuffer } from "../lib/ring-buffer.ts";
 import { ANONYMOUS, type Principal } from "./authenticator.ts";
 import type { Due } from "./due.ts";
 import type { BrokerLimits } from "./limits.ts";
-import type { OutboundEvents } from "./outbound.ts";
+import type { OutboundEvents } from "./outbound-events.ts";
 import { NEVER_MS, Session, type SessionRecord, type SessionSubscription } from "./session.ts";
 import {
   clientIdOf,

@@ -1,0 +1,28 @@
+/** What a broker is made with: its ports, its limits, and whom it tells what happened. */
+import type { Clock } from "../lib/clock.ts";
+import type { Authorizer } from "./authorization.ts";
+import type { BrokerLimits } from "./limits.ts";
+import type { Session } from "./session.ts";
+import type { LogId, Sequence, Store } from "./store.ts";
+import type { StreamLoss, StreamSettings } from "./streams.ts";
+
+/** All of it holds for the broker's whole life. */
+export interface BrokerOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly limits: BrokerLimits;
+  /** Who may publish and subscribe to what; tell `onPolicyChanged` when its answers change. */
+  readonly authorizer: Authorizer;
+  readonly streams: readonly StreamSettings[];
+  /** Below which sequence all uplinks have delivered a stream; undefined: none reads it. */
+  readonly deliveredBefore: (log: LogId) => Sequence | undefined;
+  /** A commit is about to be sealed. */
+  readonly onSealing: () => void;
+  /** After each flush, when everything inside is done. */
+  readonly onFlushed: () => void;
+  readonly onLoss: (loss: StreamLoss) => void;
+  /** A session lost a subscription that the rules do not allow any more. */
+  readonly onSubscriptionRevoked: (session: Session, topicFilter: string) => void;
+  /** The store failed: the broker is of no use any more and has ended all its subscribers. */
+  readonly onFailed: (error: Error) => void;
+}

@@ -1,0 +1,41 @@
+/** What the deliveries of a session tell the broker, and how the broker counts it. */
+import type { Clock } from "../lib/clock.ts";
+import type { Counters } from "./counters.ts";
+import type { QoS } from "./message.ts";
+import type { Outbound } from "./outbound.ts";
+
+/** Messages that were owed and could not be delivered, by reason: for the counters. */
+export type DropReason = "expired" | "lost" | "too-large" | "oldest" | "not-authorized";
+
+/** Told by every session's deliveries. */
+export interface OutboundEvents {
+  now(): number;
+  onDelivered(qos: QoS): void;
+  onDropped(reason: DropReason, count: number): void;
+  /** It has something to send that waits for a flush of its own: pump it after the next one. */
+  onWaiting(outbound: Outbound): void;
+}
+
+/** The events of all sessions of one broker: counted; `onWaiting` goes to the broker. */
+export function outboundEventsOf(
+  clock: Clock,
+  counters: Counters,
+  onWaiting: (outbound: Outbound) => void,
+): OutboundEvents {
+  return {
+    onWaiting,
+    now: () => clock.now(),
+    onDelivered(qos) {
+      if (qos === 1) counters.messagesDeliveredQos1++;
+      else if (qos === 2) counters.messagesDeliveredQos2++;
+      else counters.messagesDeliveredQos0++;
+    },
+    onDropped(reason, count) {
+      if (reason === "expired") counters.droppedExpired += count;
+      else if (reason === "too-large") counters.droppedTooLarge += count;
+      else if (reason === "oldest") counters.droppedOldest += count;
+      else if (reason === "not-authorized") counters.droppedNotAuthorized += count;
+      else counters.droppedLost += count;
+    },
+  };
+}

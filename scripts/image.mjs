@@ -226,7 +226,7 @@ async function main() {
       "buildah is not installed; apt-get install buildah, or: docker build -f Dockerfile.arm64 .",
     );
   }
-  const wanted = values.base ?? `docker.io/library/node:${NODE_LINE}-bookworm-slim`;
+  const wanted = values.base ?? `node:${NODE_LINE}-bookworm-slim`;
   const isDebian = wanted === "debian" || (values.base === undefined && !canPull(wanted));
   if (isDebian) say("base: Debian packages and Node.js from npm");
   const base = isDebian ? buildBase(arch) : wanted;

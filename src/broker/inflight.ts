@@ -30,9 +30,15 @@ export class Inflight {
   /** Packet identifiers that an earlier run gave out and that are not entered yet. */
   readonly #reserved = new Set<number>();
   #lastPacketId = 0;
+  #outstanding = 0;
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  /** How many of them were sent on the present connection. */
+  get outstanding(): number {
+    return this.#outstanding;
   }
 
   get(packetId: number): InflightEntry | undefined {
@@ -77,7 +83,20 @@ export class Inflight {
     return entry;
   }
 
-  remove(packetId: number): void {
-    this.#entries.delete(packetId);
+  markOutstanding(entry: InflightEntry): void {
+    if (entry.isOutstanding) return;
+    entry.isOutstanding = true;
+    this.#outstanding++;
+  }
+
+  /** A new connection: nothing was sent on it. */
+  forgetOutstanding(): void {
+    for (const entry of this.#entries.values()) entry.isOutstanding = false;
+    this.#outstanding = 0;
+  }
+
+  remove(entry: InflightEntry): void {
+    this.#entries.delete(entry.packetId);
+    if (entry.isOutstanding) this.#outstanding--;
   }
 }

@@ -4,41 +4,27 @@
  *
  * Order: what is resent after a reconnect goes first [MQTT-4.4.0-1, 4.6.0-1], then live messages in the order in
  * which they were published, retained messages in between as there is room.
+ *
+ * The file is long because every pump and every acknowledgement works on the same window, one call deep.
  */
 import { RingBuffer } from "../lib/ring-buffer.ts";
 import { Inflight, type InflightEntry } from "./inflight.ts";
+import type { OutboundLimits } from "./limits.ts";
 import { LogBacklog } from "./log-backlog.ts";
 import { MemoryBacklog } from "./memory-backlog.ts";
 import type { Message, QoS } from "./message.ts";
 import type { DropReason, OutboundEvents } from "./outbound-events.ts";
 import { type Owed, owedOf } from "./owed.ts";
+import { Recheck } from "./recheck.ts";
 import type { RetainedReplay } from "./retained-replay.ts";
-import { sentKey } from "./session-records.ts";
+import { REPLAY_ORDINALS, SENT, type SentRecord, SentRecords } from "./sent-records.ts";
 import { type CommitNumber, type LogRecord, NO_COMMIT, type Ordinal, type Store } from "./store.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { Topic } from "./topic.ts";
 
-/** What is kept about a QoS 2 delivery under way; `done` until its references record goes. */
-export const SENT = { published: 1, released: 2, done: 3 } as const;
-
-/**
- * Beyond all ordinals: with a packet identifier added, under which QoS 2 deliveries of retained messages are kept on
- * disk. No log holds them, but their packet identifiers must not be taken for others after a crash.
- */
-const REPLAY_ORDINALS = 2 ** 52;
-
-export interface OutboundLimits {
-  /** Our own limit of unacknowledged messages per session, 1..65535. */
-  readonly inflightMax: number;
-  /** Bytes that a session without expiry may have waiting in memory. */
-  readonly memoryBacklogBytesMax: number;
-  /** Messages that may wait in a durable session; beyond it the oldest are dropped. */
-  readonly backlogMessagesMax: number;
-}
-
+/** Deliveries of one session, for as long as the session lives. */
 export class Outbound {
   readonly #store: Store;
-  readonly #sessionNumber: number;
   readonly #limits: OutboundLimits;
   readonly #events: OutboundEvents;
   readonly #inflight = new Inflight();
@@ -50,14 +36,9 @@ export class Outbound {
   readonly #resend = new RingBuffer<InflightEntry>();
   /** Staged and not sent, because their records are not flushed yet, in order of commits. */
   readonly #staged = new RingBuffer<InflightEntry>();
-  /** QoS 2 deliveries under way when the last run ended, by ordinal. */
-  readonly #recovered = new Map<Ordinal, { packetId: number; state: number }>();
-  #outstanding = 0;
+  readonly #sent: SentRecords;
+  readonly #recheck = new Recheck();
   #subscriber: Subscriber | undefined;
-  /** Set while there may be messages that were owed under other rules: asked before each delivery. */
-  #mayReceive: ((topic: Topic) => boolean) | undefined;
-  /** The last commit with messages owed under other rules. */
-  #recheckUntil: CommitNumber = NO_COMMIT;
 
   constructor(
     store: Store,
@@ -67,7 +48,7 @@ export class Outbound {
     events: OutboundEvents,
   ) {
     this.#store = store;
-    this.#sessionNumber = sessionNumber;
+    this.#sent = new SentRecords(store, sessionNumber);
     this.#limits = limits;
     this.#events = events;
     this.#memory = new MemoryBacklog(limits.memoryBacklogBytesMax);
@@ -89,18 +70,14 @@ export class Outbound {
   }
 
   /** After a restart, before `attach`: what is on disk for this session. */
-  recover(
-    references: number,
-    firstOrdinal: Ordinal,
-    sent: Iterable<[Ordinal, { packetId: number; state: number }]>,
-  ): void {
+  recover(references: number, firstOrdinal: Ordinal, sent: Iterable<[Ordinal, SentRecord]>): void {
     this.#log?.recover(references, firstOrdinal);
     for (const [ordinal, delivery] of sent) {
       if (ordinal >= REPLAY_ORDINALS) {
         this.#recoverReplayed(ordinal, delivery.packetId);
         continue;
       }
-      this.#recovered.set(ordinal, delivery);
+      this.#sent.keepRecovered(ordinal, delivery);
       if (delivery.state !== SENT.done) this.#inflight.reserve(delivery.packetId);
     }
   }
@@ -114,19 +91,15 @@ export class Outbound {
 
   /** The rules have changed: what is owed by now is delivered only where `mayReceive` says so; undefined: always. */
   recheck(mayReceive: ((topic: Topic) => boolean) | undefined): void {
-    this.#mayReceive = mayReceive;
-    this.#recheckUntil = this.#store.openCommit;
+    this.#recheck.start(mayReceive, this.#store.openCommit);
   }
 
   attach(subscriber: Subscriber): void {
     this.#subscriber = subscriber;
-    this.#outstanding = 0;
     this.#resend.clear();
     this.#staged.clear();
-    for (const entry of this.#inflight.entries()) {
-      entry.isOutstanding = false;
-      this.#resend.push(entry);
-    }
+    this.#inflight.forgetOutstanding();
+    for (const entry of this.#inflight.entries()) this.#resend.push(entry);
     this.pump();
   }
 
@@ -187,7 +160,7 @@ export class Outbound {
       if (packetId === 0) return;
       owed.packetId = packetId;
       this.#inflight.add(packetId, owed, "staged", undefined).commit = commit;
-      this.#putSent(owed.ordinal, SENT.published, packetId);
+      this.#sent.put(owed.ordinal, SENT.published, packetId);
     }
   }
 
@@ -237,7 +210,7 @@ export class Outbound {
       entry.commit = NO_COMMIT;
       if (entry.owed.chunk !== undefined || entry.owed.ordinal >= REPLAY_ORDINALS) {
         entry.commit = this.#store.openCommit;
-        this.#putSent(entry.owed.ordinal, SENT.released, entry.packetId);
+        this.#sent.put(entry.owed.ordinal, SENT.released, entry.packetId);
       }
     }
     subscriber?.release(entry.packetId, entry.commit);
@@ -261,25 +234,21 @@ export class Outbound {
     this.#pumpMemory(subscriber);
     this.#pumpLog(subscriber);
     this.#pumpReplays(subscriber);
-    if (this.#mayReceive !== undefined) this.#checkRecheck();
+    if (this.#recheck.isUnderWay) this.#checkRecheck();
   }
 
   /** Stops asking once nothing is left from before the rules changed. */
   #checkRecheck(): void {
     const isDone =
-      this.#store.flushedCommit >= this.#recheckUntil &&
-      this.#inflight.size + this.#recovered.size + this.#replays.size === 0 &&
+      this.#store.flushedCommit >= this.#recheck.until &&
+      this.#inflight.size + this.#sent.recoveredSize + this.#replays.size === 0 &&
       this.backlogSize === 0;
-    if (isDone) this.#mayReceive = undefined;
-  }
-
-  #isDenied(message: Message): boolean {
-    return this.#mayReceive?.(message.topic) === false;
+    if (isDone) this.#recheck.stop();
   }
 
   #hasWindow(subscriber: Subscriber): boolean {
     return (
-      this.#outstanding < subscriber.receiveMaximum &&
+      this.#inflight.outstanding < subscriber.receiveMaximum &&
       this.#inflight.size < this.#limits.inflightMax &&
       subscriber.hasRoom
     );
@@ -287,11 +256,11 @@ export class Outbound {
 
   #pumpResend(subscriber: Subscriber): void {
     for (let entry = this.#resend.peek(); entry !== undefined; entry = this.#resend.peek()) {
-      if (this.#outstanding >= subscriber.receiveMaximum || !subscriber.hasRoom) return;
+      if (this.#inflight.outstanding >= subscriber.receiveMaximum || !subscriber.hasRoom) return;
       this.#resend.shift();
       if (this.#inflight.get(entry.packetId) !== entry) continue;
       if (entry.state === "released") {
-        this.#markOutstanding(entry);
+        this.#inflight.markOutstanding(entry);
         subscriber.release(entry.packetId, entry.commit);
       } else if (entry.state === "staged") {
         this.#staged.push(entry);
@@ -307,7 +276,7 @@ export class Outbound {
         this.#events.onWaiting(this);
         return;
       }
-      if (this.#outstanding >= subscriber.receiveMaximum || !subscriber.hasRoom) return;
+      if (this.#inflight.outstanding >= subscriber.receiveMaximum || !subscriber.hasRoom) return;
       this.#staged.shift();
       if (this.#inflight.get(entry.packetId) !== entry || entry.state !== "staged") continue;
       entry.state = "published";
@@ -322,7 +291,7 @@ export class Outbound {
       this.#memory.take();
       // [MQTT-3.3.2-5]
       if (isExpired(pending.message, this.#events.now())) this.#events.onDropped("expired", 1);
-      else if (this.#isDenied(pending.message)) this.#events.onDropped("not-authorized", 1);
+      else if (this.#recheck.isDenied(pending.message)) this.#events.onDropped("not-authorized", 1);
       else this.#send(subscriber, pending.owed, pending.message, undefined);
     }
   }
@@ -348,10 +317,9 @@ export class Outbound {
 
   /** False when no packet identifier is free. */
   #sendOwed(subscriber: Subscriber, log: LogBacklog, owed: Owed): boolean {
-    const recovered = owed.qos === 2 ? this.#recovered.get(owed.ordinal) : undefined;
+    const recovered = owed.qos === 2 ? this.#sent.takeRecovered(owed.ordinal) : undefined;
     if (recovered !== undefined) {
       log.take();
-      this.#recovered.delete(owed.ordinal);
       this.#resume(subscriber, log, owed, recovered);
       return true;
     }
@@ -378,7 +346,7 @@ export class Outbound {
   /** QoS 2 in a session that lasts: the packet identifier is on disk before PUBLISH. */
   #sendAfterFlush(packetId: number, owed: Owed, keep: Message | undefined): void {
     const entry = this.#inflight.add(packetId, owed, "staged", keep);
-    this.#putSent(owed.ordinal, SENT.published, packetId);
+    this.#sent.put(owed.ordinal, SENT.published, packetId);
     entry.commit = this.#store.openCommit;
     this.#staged.push(entry);
     this.#events.onWaiting(this);
@@ -386,16 +354,11 @@ export class Outbound {
 
   #dropReason(message: Message): DropReason | undefined {
     if (isExpired(message, this.#events.now())) return "expired";
-    return this.#isDenied(message) ? "not-authorized" : undefined;
+    return this.#recheck.isDenied(message) ? "not-authorized" : undefined;
   }
 
   /** A QoS 2 delivery that was under way when the last run ended goes on where it was. */
-  #resume(
-    subscriber: Subscriber,
-    log: LogBacklog,
-    owed: Owed,
-    recovered: { packetId: number; state: number },
-  ): void {
+  #resume(subscriber: Subscriber, log: LogBacklog, owed: Owed, recovered: SentRecord): void {
     if (recovered.state === SENT.done) {
       log.settle(owed);
       return;
@@ -405,7 +368,7 @@ export class Outbound {
     const entry = this.#inflight.add(recovered.packetId, owed, state, undefined);
     entry.wasSent = true;
     if (isReleased) {
-      this.#markOutstanding(entry);
+      this.#inflight.markOutstanding(entry);
       subscriber.release(entry.packetId, NO_COMMIT);
     } else {
       this.#deliverEntry(subscriber, entry);
@@ -427,7 +390,7 @@ export class Outbound {
 
   #replayOne(subscriber: Subscriber, replay: RetainedReplay, message: Message): void {
     if (isExpired(message, this.#events.now())) return;
-    if (this.#isDenied(message)) {
+    if (this.#recheck.isDenied(message)) {
       this.#events.onDropped("not-authorized", 1);
       return;
     }
@@ -453,7 +416,7 @@ export class Outbound {
     const packetId = this.#inflight.allocate();
     if (packetId === 0) return;
     const entry = this.#inflight.add(packetId, owed, "published", keep);
-    this.#markOutstanding(entry);
+    this.#inflight.markOutstanding(entry);
     entry.wasSent = true;
     this.#events.onDelivered(owed.qos);
     subscriber.deliver(message, owed.qos, packetId, false, owed.retain, owed.subscriptionIds);
@@ -473,11 +436,11 @@ export class Outbound {
       this.#settleSent(entry);
       return;
     }
-    if (this.#isDenied(message)) {
+    if (this.#recheck.isDenied(message)) {
       this.#withdraw(subscriber, entry);
       return;
     }
-    this.#markOutstanding(entry);
+    this.#inflight.markOutstanding(entry);
     const isDuplicate = entry.wasSent;
     entry.wasSent = true;
     this.#events.onDelivered(owed.qos);
@@ -501,39 +464,25 @@ export class Outbound {
       this.#settleSent(entry);
       return;
     }
-    this.#markOutstanding(entry);
+    this.#inflight.markOutstanding(entry);
     this.#release(subscriber, entry);
-  }
-
-  #markOutstanding(entry: InflightEntry): void {
-    if (entry.isOutstanding) return;
-    entry.isOutstanding = true;
-    this.#outstanding++;
   }
 
   /** A QoS 2 delivery is over: what says so stays until its references record goes. */
   #settleSent(entry: InflightEntry): void {
     const { owed } = entry;
     if (owed.qos === 2 && owed.chunk !== undefined && owed.chunk.unsettled > 1) {
-      this.#putSent(owed.ordinal, SENT.done, entry.packetId);
+      this.#sent.put(owed.ordinal, SENT.done, entry.packetId);
     }
     this.#settle(entry);
   }
 
   #settle(entry: InflightEntry): void {
-    this.#inflight.remove(entry.packetId);
-    if (entry.isOutstanding) this.#outstanding--;
+    this.#inflight.remove(entry);
     const { owed } = entry;
     this.#log?.settle(owed);
-    if (owed.ordinal >= REPLAY_ORDINALS) {
-      this.#store.remove("meta", sentKey(this.#sessionNumber, owed.ordinal));
-    }
+    if (owed.ordinal >= REPLAY_ORDINALS) this.#sent.remove(owed.ordinal);
     owed.onSettled?.();
-  }
-
-  #putSent(ordinal: Ordinal, state: number, packetId: number): void {
-    const value = Uint8Array.of(state, packetId >>> 8, packetId & 0xff);
-    this.#store.put("meta", sentKey(this.#sessionNumber, ordinal), value);
   }
 }
 

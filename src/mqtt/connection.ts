@@ -13,31 +13,26 @@
  * attached when it leaves. The file is long because a state machine is read in one piece.
  */
 import { AcknowledgementQueue } from "../broker/acknowledgements.ts";
-import type {
-  AuthenticationOutcome,
-  AuthenticationRefusal,
-  Principal,
-} from "../broker/authenticator.ts";
+import type { AuthenticationOutcome, Principal } from "../broker/authenticator.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { Due } from "../broker/due.ts";
 import type { Message, QoS } from "../broker/message.ts";
 import type { Session } from "../broker/session.ts";
-import type { ConnectRefusal } from "../broker/sessions.ts";
-import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
+import type { CommitNumber } from "../broker/store.ts";
 import type { EndReason, Subscriber } from "../broker/subscriber.ts";
 import { after, type Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
 import { expiryMsOf, type Granted, grantConnect, refuseConnect } from "./accept-connect.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
+import { type Answer, ControlPackets } from "./control-packets.ts";
 import { Decoder } from "./decoder.ts";
 import { encodePacket, writeAck } from "./encoder.ts";
-import { END_REASON_CODES } from "./end-reasons.ts";
+import { END_REASON_CODES, farewellOf } from "./end-reasons.ts";
 import { HeldPackets, passesHeld } from "./held-packets.ts";
 import { Inbound } from "./inbound.ts";
 import type { Link } from "./link.ts";
 import { writeMessage } from "./outgoing.ts";
 import {
-  type AckType,
   type ConnectPacket,
   type DisconnectPacket,
   type OutgoingPacket,
@@ -48,7 +43,7 @@ import {
 } from "./packet.ts";
 import { ProtocolError } from "./protocol-error.ts";
 import { ReasonCode } from "./reason-code.ts";
-import { answerSubscribe, answerUnsubscribe } from "./subscribe.ts";
+import { AUTHENTICATION_REASON_CODES, countRefusal, SESSION_REASON_CODES } from "./refusals.ts";
 
 /** Keep alive is over after one and a half times the interval [MQTT-3.1.2-22]. */
 const KEEP_ALIVE_GRACE = 1.5;
@@ -56,33 +51,17 @@ const KEEP_ALIVE_GRACE = 1.5;
 /** Most bytes that are kept while it is found out who the client is: what the network had read already. */
 const EARLY_BYTES_MAX = 262_144;
 
-const AUTHENTICATION_REASON_CODES: Readonly<Record<AuthenticationRefusal, number>> = {
-  "bad-credentials": ReasonCode.badUserNameOrPassword,
-  "not-authorized": ReasonCode.notAuthorized,
-  busy: ReasonCode.serverBusy,
-};
-
-const SESSION_REASON_CODES: Readonly<Record<ConnectRefusal, number>> = {
-  "too-many-sessions": ReasonCode.quotaExceeded,
-  "not-owner": ReasonCode.notAuthorized,
-};
-
 /** Acknowledgements of one connection that may wait for their commits; beyond it the client is not read. */
 const WAITING_ACKS_MAX = 8_192;
-
-interface Ack {
-  readonly type: AckType;
-  readonly packetId: number;
-  readonly reasonCode: number;
-}
 
 export class MqttConnection implements Subscriber, Due {
   readonly #broker: Broker;
   readonly #link: Link;
   readonly #options: ConnectionOptions;
   readonly #decoder: Decoder;
-  readonly #acks: AcknowledgementQueue<Ack | OutgoingPacket>;
+  readonly #acks: AcknowledgementQueue<Answer>;
   readonly #inbound: Inbound;
+  readonly #control: ControlPackets;
   /** Chunks that came while nothing more was decoded: the network is not read, but some were on their way. */
   readonly #undecoded: Uint8Array[] = [];
   #state: "awaitingConnect" | "authenticating" | "connected" | "closed" = "awaitingConnect";
@@ -109,6 +88,7 @@ export class MqttConnection implements Subscriber, Due {
     this.#decoder = new Decoder({ role: "server", packetBytesMax: options.connectPacketBytesMax });
     this.#acks = new AcknowledgementQueue(broker.gate, (ack) => this.#sendAck(ack));
     this.#inbound = new Inbound(broker, options);
+    this.#control = new ControlPackets(broker, this.#acks, this.#inbound, options);
     this.#lastReceivedAt = broker.clock.now();
     this.#schedule(after(this.#lastReceivedAt, options.connectTimeoutMs));
   }
@@ -272,43 +252,9 @@ export class MqttConnection implements Subscriber, Due {
     // [MQTT-3.1.0-1]
     const session = this.#session;
     if (session === undefined) throw protocolError("the first packet is not CONNECT");
-    this.#control(packet, session);
-  }
-
-  #control(packet: Packet, session: Session): void {
-    const { outbound } = session;
-    switch (packet.type) {
-      case PacketType.puback:
-        if (outbound.acknowledge(packet.packetId)) this.#broker.touch(session);
-        return;
-      case PacketType.pubrec:
-        this.#pubrec(packet.packetId, packet.reasonCode, session);
-        return;
-      case PacketType.pubcomp:
-        if (outbound.completed(packet.packetId)) this.#broker.touch(session);
-        return;
-      case PacketType.pubrel:
-        this.#pubrel(packet.packetId, session);
-        return;
-      case PacketType.subscribe: {
-        const { commit, answer } = answerSubscribe(this.#broker, session, packet, this.#options);
-        this.#acks.push(commit, answer);
-        return;
-      }
-      case PacketType.unsubscribe: {
-        const { commit, answer } = answerUnsubscribe(this.#broker, session, packet);
-        this.#acks.push(commit, answer);
-        return;
-      }
-      case PacketType.pingreq:
-        this.#send({ type: PacketType.pingresp });
-        return;
-      case PacketType.disconnect:
-        this.#disconnect(packet, session);
-        return;
-      default:
-        throw protocolError("a packet that no client sends now");
-    }
+    if (packet.type === PacketType.disconnect) this.#disconnect(packet, session);
+    else if (packet.type === PacketType.pingreq) this.#send({ type: PacketType.pingresp });
+    else this.#control.handle(packet, session);
   }
 
   #connect(packet: ConnectPacket): void {
@@ -395,25 +341,6 @@ export class MqttConnection implements Subscriber, Due {
     return true;
   }
 
-  #pubrec(packetId: number, reasonCode: number, session: Session): void {
-    const isRefused = reasonCode >= 0x80;
-    if (session.outbound.received(packetId, isRefused)) {
-      if (isRefused) this.#broker.touch(session);
-      return;
-    }
-    // What is not known is released all the same, so that the client can forget it [MQTT 5.0 section 4.3.3].
-    if (isRefused) return;
-    const unknown = ReasonCode.packetIdentifierNotFound;
-    this.#acks.push(NO_COMMIT, { type: PacketType.pubrel, packetId, reasonCode: unknown });
-  }
-
-  #pubrel(packetId: number, session: Session): void {
-    const commit = session.release(packetId);
-    const reasonCode = commit === undefined ? ReasonCode.packetIdentifierNotFound : 0;
-    if (commit !== undefined) this.#inbound.onReleased();
-    this.#acks.push(commit ?? NO_COMMIT, { type: PacketType.pubcomp, packetId, reasonCode });
-  }
-
   #disconnect(packet: DisconnectPacket, session: Session): void {
     const seconds = packet.properties?.sessionExpirySeconds;
     // [MQTT 5.0 section 3.14.2.2.2]
@@ -485,7 +412,7 @@ export class MqttConnection implements Subscriber, Due {
     }
   }
 
-  #sendAck(ack: Ack | OutgoingPacket): void {
+  #sendAck(ack: Answer): void {
     switch (ack.type) {
       case PacketType.puback:
       case PacketType.pubrec:
@@ -511,26 +438,15 @@ export class MqttConnection implements Subscriber, Due {
 
   /** CONNECT is refused. */
   #refuse(reasonCode: number): void {
-    const { counters } = this.#broker;
-    if (reasonCode === ReasonCode.badUserNameOrPassword) counters.refusedCredentials++;
-    else if (reasonCode === ReasonCode.notAuthorized) counters.refusedNotAuthorized++;
-    else if (reasonCode === ReasonCode.serverBusy) counters.refusedBusy++;
-    else counters.connectionsRefused++;
+    countRefusal(this.#broker.counters, reasonCode);
     this.#fail(reasonCode);
   }
 
   /** Says why, where the protocol has a packet for it, and closes [MQTT-4.13.1-1]. */
   #fail(reasonCode: number): void {
     if (this.#state === "closed") return;
-    const isConnected = this.#state === "connected";
-    if (!isConnected) {
-      const connack = { type: PacketType.connack, sessionPresent: false, reasonCode } as const;
-      if (reasonCode !== ReasonCode.malformedPacket && reasonCode !== ReasonCode.protocolError) {
-        this.#send({ ...connack, properties: {} });
-      }
-    } else if (this.#version === ProtocolVersion.v5) {
-      this.#send({ type: PacketType.disconnect, reasonCode });
-    }
+    const farewell = farewellOf(this.#state === "connected", this.#version, reasonCode);
+    if (farewell !== undefined) this.#send(farewell);
     this.#close(true);
   }
 

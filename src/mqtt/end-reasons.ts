@@ -1,4 +1,5 @@
 import type { EndReason } from "../broker/subscriber.ts";
+import { type OutgoingPacket, PacketType, ProtocolVersion } from "./packet.ts";
 import { ReasonCode } from "./reason-code.ts";
 
 /** The reason code of DISCONNECT for each reason why the broker ends a connection [MQTT-3.14.2-1]. */
@@ -11,3 +12,21 @@ export const END_REASON_CODES: Readonly<Record<EndReason, number>> = {
   "administrative-action": ReasonCode.administrativeAction,
   "store-failed": ReasonCode.implementationSpecificError,
 };
+
+/**
+ * The packet that says why before the broker closes a connection, accepted or not [MQTT-4.13.1-1]; undefined: the version has
+ * none for it, or what came was no CONNECT that could be understood.
+ */
+export function farewellOf(
+  isConnected: boolean,
+  version: ProtocolVersion,
+  reasonCode: number,
+): OutgoingPacket | undefined {
+  if (isConnected) {
+    return version === ProtocolVersion.v5 ? { type: PacketType.disconnect, reasonCode } : undefined;
+  }
+  if (reasonCode === ReasonCode.malformedPacket || reasonCode === ReasonCode.protocolError) {
+    return undefined;
+  }
+  return { type: PacketType.connack, sessionPresent: false, reasonCode, properties: {} };
+}

@@ -145,11 +145,6 @@ export class Session {
     this.#store.remove("meta", receivedKey(this.number, packetId));
     return this.#store.openCommit;
   }
-
-  /** Sends a QoS 0 message if the client is there and keeps up. Hot path: per message and subscriber. */
-  get canTakeQos0(): boolean {
-    return this.subscriber?.hasRoom === true;
-  }
 }
 
 /** The lower of two qualities of service. */

@@ -75,6 +75,22 @@ const englishAlone = {
   },
 };
 
+/**
+ * As a module of ES, node:http reads all its exports when it is imported, also the late ones of WebSocket, and with them Node.js 22 and
+ * later load a whole HTTP client: 6 MiB for the broker, and as much again for each probe. As a CommonJS module it does not.
+ */
+const lateHttp = {
+  name: "node:http without its late exports",
+  setup(context) {
+    context.onResolve({ filter: /^node:http$/ }, ({ path, kind }) =>
+      kind === "require-call" ? undefined : { path, namespace: "late" },
+    );
+    context.onLoad({ filter: /.*/, namespace: "late" }, ({ path }) => ({
+      contents: `module.exports = require(${JSON.stringify(path)});`,
+    }));
+  },
+};
+
 const besideBundle = {
   name: "native files beside the bundle",
   setup(context) {
@@ -172,7 +188,7 @@ export async function bundle({ arch, out }) {
     legalComments: "none",
     banner: { js: BANNER },
     external: EXTERNAL,
-    plugins: [besideBundle, englishAlone],
+    plugins: [besideBundle, englishAlone, lateHttp],
     metafile: true,
     logLevel: "warning",
   });

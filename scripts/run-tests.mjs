@@ -68,7 +68,7 @@ async function runFiles(files) {
   for (const line of skippedLines(skipped)) process.stdout.write(`${line}\n`);
   const missing = files.filter((file) => !ran.has(file));
   for (const file of missing) process.stdout.write(`no test ran: ${relative(root, file)}\n`);
-  process.stdout.write(`${ran.size} of ${files.length} test files ran\n`);
+  process.stdout.write(`${files.length - missing.length} of ${files.length} test files ran\n`);
   const isComplete = missing.length === 0 && !(isAllRequired && skipped.length > 0);
   return failures === 0 && isComplete ? 0 : 1;
 }

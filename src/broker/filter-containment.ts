@@ -6,7 +6,8 @@ const PLUS = "+";
  * Both are valid topic filters without `$share`. Exact: false means that there is a topic that only `inner` matches.
  *
  * Level by level: `#` in `outer` covers the rest, `+` covers anything but `#`, a literal covers itself. Wildcards in front match no
- * topic that begins with `$`. At the first level `#` needs no parent level, so that `+/#` covers it, and only there.
+ * topic that begins with `$`. `#` and `/#` have no parent level that is a topic, so that `+/#` in the same place covers them, and
+ * only them.
  */
 export function filterCovers(outer: string, inner: string): boolean {
   const outerLevels = outer.split("/");
@@ -17,7 +18,7 @@ export function filterCovers(outer: string, inner: string): boolean {
     const wanted = innerLevels[i];
     const given = outerLevels[i];
     if (given === HASH) return true;
-    if (wanted === HASH) return i === 0 && outer === "+/#";
+    if (wanted === HASH) return hasNoParent(inner) && isPlusHash(outerLevels, i);
     if (given === undefined || (given !== PLUS && given !== wanted)) return false;
   }
   const isSameDepth = outerLevels.length === innerLevels.length;
@@ -27,3 +28,9 @@ export function filterCovers(outer: string, inner: string): boolean {
     (outerLevels.length === innerLevels.length + 1 && outerLevels[innerLevels.length] === HASH)
   );
 }
+
+/** True when the level before `#` is no topic by itself: there is none, or it is empty [MQTT-4.7.3-1]. */
+const hasNoParent = (filter: string): boolean => filter === "#" || filter === "/#";
+
+const isPlusHash = (levels: readonly string[], at: number): boolean =>
+  levels.length === at + 2 && levels[at] === PLUS && levels[at + 1] === HASH;

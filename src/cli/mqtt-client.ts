@@ -86,6 +86,7 @@ export async function withClient<Result>(
     protocolVersion: options.protocol === "4" ? 4 : 5,
     clean: true,
     reconnectPeriod: 0,
+    writeCache: false,
     connectTimeout: Math.min(timeoutMs, CONNECT_TIMEOUT_MS),
     clientId:
       options.clientId ?? `rillmq-${process.pid}-${Math.random().toString(36).slice(2, 10)}`,

@@ -23,12 +23,20 @@ function described(error: unknown): unknown {
   return { name: error.name, message: error.message, ...(code === undefined ? {} : { code }) };
 }
 
-function standardError(): DestinationStream {
-  if (isatty(STANDARD_ERROR)) {
-    // Loaded for people only: it costs the start of a service 50 ms.
+/** Loaded for people only: it costs the start of a service 50 ms. Undefined where it was left out, as in the image. */
+function loadPretty(): typeof import("pino-pretty").PinoPretty | undefined {
+  try {
     const require = createRequire(import.meta.url);
-    const { PinoPretty } = require("pino-pretty") as typeof import("pino-pretty");
-    return PinoPretty({
+    return (require("pino-pretty") as typeof import("pino-pretty")).PinoPretty;
+  } catch {
+    return undefined;
+  }
+}
+
+function standardError(): DestinationStream {
+  const pretty = isatty(STANDARD_ERROR) ? loadPretty() : undefined;
+  if (pretty !== undefined) {
+    return pretty({
       colorize: true,
       destination: STANDARD_ERROR,
       messageKey: "event",

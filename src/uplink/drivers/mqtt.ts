@@ -239,6 +239,8 @@ class MqttLink implements Link {
       keepalive: keepAliveSeconds ?? KEEP_ALIVE_SECONDS,
       // The engine connects again, and resends from the log.
       reconnectPeriod: 0,
+      // Else it keeps 65,536 small buffers for packet identifiers.
+      writeCache: false,
       reconnectOnConnackError: false,
       queueQoSZero: false,
       resubscribe: false,

@@ -5,6 +5,8 @@ const POLL_MS = 500;
 const POLL_BYTES_MAX = 4 * 1_048_576;
 /** With less than this free each commit asks. */
 const NEAR_BYTES = 32 * 1_048_576;
+/** What was refused for want of space is taken again when so many times the reserve is free: no flapping at the edge. */
+const LOW_WATERMARK_FACTOR = 1.25;
 /** A commit may write so many times its own bytes, and so much more: pages of the trees. */
 const COMMIT_FACTOR = 2;
 const COMMIT_SLACK_BYTES = 262_144;
@@ -15,6 +17,8 @@ export class DiskSpace {
   readonly #reserveBytes: number;
   readonly #pollBytes: number;
   #bytesFree = 0;
+  /** Less than the reserve was free, and not clearly more since. */
+  #isLow = false;
   #polledAt = Number.NEGATIVE_INFINITY;
   #bytesSincePoll = 0;
 
@@ -36,7 +40,9 @@ export class DiskSpace {
       this.#polledAt = now;
       this.#poll(liveBytes);
     }
-    return this.#bytesFree < this.#reserveBytes;
+    const enough = this.#isLow ? this.#reserveBytes * LOW_WATERMARK_FACTOR : this.#reserveBytes;
+    this.#isLow = this.#bytesFree < enough;
+    return this.#isLow;
   }
 
   /**

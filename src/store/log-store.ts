@@ -34,6 +34,9 @@ import { LOGS_MAX, logNameChange, recover } from "./recovery.ts";
 import { getSmall, scanSmall } from "./small-records.ts";
 import { findTrimMark, planTrim, type TrimStep } from "./trim.ts";
 
+/** A full store takes durable work again below this share of its limit: no flapping at the edge. */
+const LOW_WATERMARK_SHARE = 0.95;
+
 export interface LogStoreOptions {
   /** Live bytes of all logs from which on durable work is refused. */
   readonly bytesMax: number;
@@ -86,6 +89,8 @@ export class LogStore implements Store {
   #nextOrdinal: number;
   #latestTime: number | undefined;
   #liveBytes = 0;
+  /** `bytesMax` was reached, and not clearly left since. */
+  #isFull = false;
   #inFlightBytes = 0;
   #isSealScheduled = false;
   #lingerTimer: NodeJS.Timeout | undefined;
@@ -154,7 +159,9 @@ export class LogStore implements Store {
     if (this.#failure !== undefined || this.#isClosed) return "failed";
     const { bytesMax, pendingBytesMax } = this.#options;
     if (this.pendingBytes >= pendingBytesMax) return "pending-full";
-    if (this.#liveBytes + this.pendingBytes >= bytesMax) return "store-full";
+    const limit = this.#isFull ? bytesMax * LOW_WATERMARK_SHARE : bytesMax;
+    this.#isFull = this.#liveBytes + this.pendingBytes >= limit;
+    if (this.#isFull) return "store-full";
     return this.#disk.isFull(this.#liveBytes + this.pendingBytes) ? "disk-full" : undefined;
   }
 

@@ -7,6 +7,8 @@
  * - QoS 0 deliveries, and QoS 1 deliveries to sessions that end with their connection: at once, in parallel with the write.
  * - QoS 1 and 2 deliveries to durable sessions: after the flush, by reference to the log.
  * - A message published with QoS 2 that is stored: to everybody after the flush, so that a crash makes no copy.
+ *
+ * A little long: publish, seal and flush work on the same state and are read together.
  */
 import type { Clock, Instant } from "../lib/clock.ts";
 import { DeadlineHeap } from "../lib/deadline-heap.ts";

@@ -115,10 +115,6 @@ export class Session {
     return this.#received.get(packetId);
   }
 
-  get receivedSize(): number {
-    return this.#received.size;
-  }
-
   /**
    * A QoS 2 message was taken that waits for `messageCommit`; its packet identifier is stored in the same commit
    * [MQTT-4.3.3-9]. Returns the commit that PUBREC waits for.

@@ -3,6 +3,8 @@
  *
  * A group is sealed at the end of the turn in which its first change was staged, or, while a commit is in
  * flight, as soon as that is flushed. With a linger a lone message waits for company first.
+ *
+ * A little long: the port is one interface, and each of its methods is a few lines over the parts beside this file.
  */
 import type { Message } from "../broker/message.ts";
 import {

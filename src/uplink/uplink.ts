@@ -10,7 +10,7 @@
  *
  * Events of the driver and of the store change state and ask for a turn; `#turn` does everything that follows
  * from state and time. Lanes have states of their own, see lane.ts; so has the search for a record that makes the
- * remote hang up, see probe.ts.
+ * remote hang up, see probe.ts. The file is long because a state machine is read in one piece.
  */
 import type { LogId, Sequence } from "../broker/store.ts";
 import { Announcer } from "./announcer.ts";

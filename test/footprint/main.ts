@@ -8,7 +8,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError } from "commander";
+import { integerFrom } from "../../firmware-sim/option-values.ts";
 import { EdgeDisk } from "./edge-disk.ts";
 import { type FootprintReport, measureFootprint } from "./measure-footprint.ts";
 import { MemoryCgroup } from "./memory-cgroup.ts";
@@ -29,27 +30,19 @@ interface Flags {
   readonly json?: true;
 }
 
-const integer =
-  (low: number, high: number) =>
-  (text: string): number => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= low && value <= high) return value;
-    throw new InvalidArgumentError(`a whole number from ${low} to ${high} is needed`);
-  };
-
 function buildCommand(): Command {
   return new Command("test:footprint")
     .description(
       "Runs the bundled broker with the image's flags in a memory cgroup, under QoS 1 load with a backlog, with readiness probes beside it.",
     )
-    .option("--seconds <n>", "how long the load lasts", integer(1, 86_400), 60)
-    .option("--limit <mib>", "memory of the cgroup", integer(16, 65_536), 64)
-    .option("--rate <n>", "messages per second", integer(1, 100_000), 1_000)
-    .option("--connections <n>", "publishing connections", integer(1, 1_000), 200)
+    .option("--seconds <n>", "how long the load lasts", integerFrom(1, 86_400), 60)
+    .option("--limit <mib>", "memory of the cgroup", integerFrom(16, 65_536), 64)
+    .option("--rate <n>", "messages per second", integerFrom(1, 100_000), 1_000)
+    .option("--connections <n>", "publishing connections", integerFrom(1, 1_000), 200)
     .option(
       "--backlog <n>",
       "messages that wait before the load begins",
-      integer(1, 5_000_000),
+      integerFrom(1, 5_000_000),
       200_000,
     )
     .option("--json", "the report as JSON on standard output")

@@ -4,7 +4,8 @@
  *
  *     npm run torture -- --kills 20 --seed 1
  */
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError } from "commander";
+import { integerFrom } from "../../firmware-sim/option-values.ts";
 import { BrokerHome } from "../support/broker-process.ts";
 import { isClean, runKills } from "./kill/kill-run.ts";
 
@@ -19,25 +20,17 @@ interface Flags {
   readonly json?: true;
 }
 
-const integer =
-  (low: number, high: number) =>
-  (text: string): number => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= low && value <= high) return value;
-    throw new InvalidArgumentError(`a whole number from ${low} to ${high} is needed`);
-  };
-
 function buildCommand(): Command {
   return new Command("torture")
     .description(
       "Kills the broker with SIGKILL at random under QoS 1 and 2 load, starts it again on the same port and data folder, and checks that nothing acknowledged is lost and QoS 2 comes exactly once.",
     )
-    .option("--kills <n>", "how often it is killed", integer(1, 100_000), 20)
-    .option("--seed <n>", "draws when", integer(0, 2 ** 32 - 1), Date.now() % 1_000_000)
+    .option("--kills <n>", "how often it is killed", integerFrom(1, 100_000), 20)
+    .option("--seed <n>", "draws when", integerFrom(0, 2 ** 32 - 1), Date.now() % 1_000_000)
     .option(
       "--per-kill <n>",
       "messages acknowledged before each kill, at least",
-      integer(1, 50_000),
+      integerFrom(1, 50_000),
       500,
     )
     .option("--json", "the report as JSON on standard output")

@@ -53,8 +53,9 @@ export async function serve(
   });
   // Before anybody is told that the broker is there, and so may want it to stop.
   const stopSignal = new Promise<string>((resolve) => {
-    process.once("SIGTERM", () => resolve("SIGTERM"));
-    process.once("SIGINT", () => resolve("SIGINT"));
+    // They stay listened to: a second signal (from a supervisor that tells the whole process group, too) must not cut draining short.
+    process.on("SIGTERM", () => resolve("SIGTERM"));
+    process.on("SIGINT", () => resolve("SIGINT"));
   });
   const server = new Server(config, explicit.httpGiven, log, onBug);
   process.on("SIGHUP", () => server.reload());

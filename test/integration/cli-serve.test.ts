@@ -43,6 +43,14 @@ async function stop(broker: Broker): Promise<void> {
   assert.equal(exitCode, 0, stderr);
 }
 
+test("serve drains and exits 0 when it is told to stop more than once", async () => {
+  const broker = await startBroker([...FREE, "--data", join(folder, "told-twice")]);
+  // As supervisors do that signal a process and then its whole group.
+  process.kill(broker.pid, "SIGTERM");
+  process.kill(broker.pid, "SIGINT");
+  await stop(broker);
+});
+
 test("serve says that it is ready, serves, and drains on SIGTERM", async () => {
   const data = join(folder, "new", "data");
   const broker = await startBroker([...FREE, "--data", data]);

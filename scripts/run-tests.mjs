@@ -18,14 +18,16 @@ const root = dirname(dirname(self));
 
 /** The test files whose path has one of the words; all of them without words. */
 function testFiles(words) {
-  const folders = ["test/unit", "test/property", "test/integration"].flatMap((folder) => {
-    try {
-      const inside = readdirSync(join(root, folder), { recursive: true });
-      return inside.map((file) => join(folder, file));
-    } catch {
-      return [];
-    }
-  });
+  const folders = ["test/unit", "test/property", "test/conformance", "test/integration"].flatMap(
+    (folder) => {
+      try {
+        const inside = readdirSync(join(root, folder), { recursive: true });
+        return inside.map((file) => join(folder, file));
+      } catch {
+        return [];
+      }
+    },
+  );
   const top = readdirSync(join(root, "test")).map((file) => join("test", file));
   return [...top, ...folders]
     .filter((file) => file.endsWith(".test.ts"))

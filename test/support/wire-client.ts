@@ -84,6 +84,12 @@ export class WireClient {
     return performance.now();
   }
 
+  /** Sends bytes as they are, behind what was sent before. */
+  sendBytes(bytes: Uint8Array): void {
+    if (this.#isScheduled) this.#flush();
+    if (!this.#socket.destroyed) this.#socket.write(bytes);
+  }
+
   /** The first packet not taken yet that matches; waits for it, at most 15 s. */
   async take(
     what: string,
@@ -132,6 +138,18 @@ export class WireClient {
     return this.#arrivals.filter(({ packet }) => packet.type === type).length;
   }
 
+  /** Everything that came and was not taken, in its order; from now on it is taken. */
+  takeAll(): ReceivedPacket[] {
+    return this.#arrivals.splice(0).map(({ packet }) => packet);
+  }
+
+  /** PINGREQ, and all that came before its PINGRESP and was not taken: whatever the broker had to say until then. */
+  async settle(): Promise<ReceivedPacket[]> {
+    this.send({ type: PacketType.pingreq });
+    await this.takeType(PacketType.pingresp);
+    return this.takeAll();
+  }
+
   /** CONNECT; resolves with CONNACK, whatever it says. */
   async connect(fields: Partial<ConnectPacket>): Promise<ConnackPacket> {
     this.send({
@@ -168,6 +186,7 @@ export class WireClient {
   }
 
   #flush(): void {
+    if (!this.#isScheduled) return;
     this.#isScheduled = false;
     const { end } = this.#output;
     if (!this.#socket.destroyed) this.#socket.write(this.#output.detach().subarray(0, end));

@@ -1,0 +1,66 @@
+/**
+ * Coverage by statement: `npm run conformance` runs every test that names statements and says per version how many are covered, not
+ * applicable and missing. Ends with 1 when one is missing or a test failed.
+ *
+ *     --list      lists what is missing, and runs nothing
+ *     --write     writes the tables in docs/mqtt.md anew, and runs nothing
+ */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { STANDARD_VERSIONS, type StandardVersion } from "./clauses.ts";
+import { type ConformanceRun, claimKey, runConformance } from "./conformance-run.ts";
+import { isMissing, mistakesIn, rowsOf } from "./coverage.ts";
+import { writeMqttDoc } from "./mqtt-doc.ts";
+import { claimingTests, ROOT } from "./titles.ts";
+
+const say = (line: string): boolean => process.stdout.write(`${line}\n`);
+
+/** Lists what is missing; true: nothing. */
+function list(): boolean {
+  const tests = claimingTests();
+  const missing = STANDARD_VERSIONS.flatMap((version) =>
+    rowsOf(version, tests)
+      .filter(isMissing)
+      .map(({ number, statement }) => `${version} ${number} ${statement?.subject ?? ""}`.trim()),
+  );
+  for (const line of missing) say(line);
+  say(`${missing.length} missing`);
+  return missing.length === 0;
+}
+
+/** Says how a version fares; true: nothing is missing. A statement is covered when a test that names it passed. */
+function summarize(version: StandardVersion, { shown }: ConformanceRun): boolean {
+  const rows = rowsOf(version);
+  const isShown = (number: string): boolean => shown.has(claimKey({ version, number }));
+  const excused = rows.filter(
+    ({ number, statement }) => statement?.reason !== undefined && !isShown(number),
+  );
+  const covered = rows.filter(({ number }) => isShown(number));
+  const missing = rows.filter((row) => !excused.includes(row) && !covered.includes(row));
+  say(
+    `MQTT ${version}: ${rows.length} statements, ${covered.length} covered, ${excused.length} not applicable, ${missing.length} missing`,
+  );
+  for (const { number, statement } of missing) say(`  ${number} ${statement?.subject ?? ""}`);
+  return missing.length === 0;
+}
+
+async function runAll(): Promise<boolean> {
+  const tests = claimingTests();
+  const files = [...new Set(tests.map(({ file }) => join(ROOT, file)))];
+  const result = await runConformance(files);
+  for (const line of result.failures) say(`failed: ${line}`);
+  for (const line of result.skipped) say(`skipped: ${line}`);
+  for (const file of result.silent) say(`no test ran: ${file}`);
+  const mistakes = STANDARD_VERSIONS.flatMap((version) => mistakesIn(version, tests));
+  for (const line of mistakes) say(`mistake: ${line}`);
+  say(`${result.passed} tests in ${files.length} files passed, ${result.failures.length} failed`);
+  const complete = STANDARD_VERSIONS.map((version) => summarize(version, result));
+  const isClean = [result.failures, result.silent, mistakes].every(({ length }) => length === 0);
+  return isClean && complete.every(Boolean);
+}
+
+const { values } = parseArgs({
+  options: { list: { type: "boolean" }, write: { type: "boolean" } },
+});
+if (values.write === true) writeMqttDoc();
+else if (!(values.list === true ? list() : await runAll())) process.exitCode = 1;

@@ -1,0 +1,3 @@
+import type { Statements } from "../statement.ts";
+
+export const STATEMENTS: Statements = {};

@@ -196,6 +196,11 @@ export const mqttSchema = z.strictObject({
   subscriptionsPerSessionMax: count(1_000, { min: 1, max: 1_000_000 }, "Most of one session."),
   topicLevelsMax: count(128, { min: 1, max: 65_535 }, "Most levels of a topic or topic filter."),
   topicAliasMax: count(32, { min: 0, max: 65_535 }, "Topic aliases an MQTT 5 client may use."),
+  topicAliasOutMax: count(
+    32,
+    { min: 0, max: 65_535 },
+    "Most topic aliases that the broker uses towards an MQTT 5 client that takes them; 0: none.",
+  ),
   outputBytesMax: size(
     "1MiB",
     { min: 4 * KiB, max: GiB },

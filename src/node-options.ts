@@ -49,6 +49,7 @@ export function connectionOptionsOf(
     keepAliveMaxSeconds: mqtt.keepAliveMaxSeconds,
     receiveMaximum: mqtt.receiveMaximum,
     topicAliasMaximum: mqtt.topicAliasMax,
+    topicAliasOutMax: mqtt.topicAliasOutMax,
     sessionExpiryMaxMs: expiryMaxMs(config),
     topicLevelsMax: mqtt.topicLevelsMax,
     holdMaxMs: mqtt.holdMaxMs,

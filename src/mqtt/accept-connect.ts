@@ -30,6 +30,8 @@ export interface Granted {
   readonly receiveMaximum: number;
   /** Largest packet the client takes, in bytes; Infinity: any. */
   readonly packetBytesMax: number;
+  /** Highest topic alias that may be sent to it; 0: none [MQTT-3.1.2-26, 3.1.2-27]. */
+  readonly topicAliasMax: number;
   /** Properties of CONNACK; `{}` in 3.x. */
   readonly connackProperties: Properties;
 }
@@ -82,6 +84,7 @@ export function grantConnect(
     keepAliveMs: keepAliveSeconds * 1_000,
     receiveMaximum: properties.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT,
     packetBytesMax: properties.maximumPacketBytes ?? Number.POSITIVE_INFINITY,
+    topicAliasMax: Math.min(properties.topicAliasMaximum ?? 0, options.topicAliasOutMax),
     connackProperties: {},
   };
   if (isV5) fillConnack(granted, packet, options, keepAliveSeconds);

@@ -16,6 +16,8 @@ export interface ConnectionOptions {
   readonly receiveMaximum: number;
   /** Topic aliases the client may use; 0: none. */
   readonly topicAliasMaximum: number;
+  /** Most topic aliases that are given out to a client that takes them; 0: none. */
+  readonly topicAliasOutMax: number;
   /** Longest session expiry granted, in milliseconds; Infinity: no limit. */
   readonly sessionExpiryMaxMs: number;
   readonly topicLevelsMax: number;

@@ -31,7 +31,7 @@ import { END_REASON_CODES, farewellOf } from "./end-reasons.ts";
 import { HeldPackets, passesHeld } from "./held-packets.ts";
 import { Inbound } from "./inbound.ts";
 import type { Link } from "./link.ts";
-import { writeMessage } from "./outgoing.ts";
+import { Outgoing } from "./outgoing.ts";
 import {
   type ConnectPacket,
   type DisconnectPacket,
@@ -70,6 +70,7 @@ export class MqttConnection implements Subscriber, Due {
   #version: ProtocolVersion = ProtocolVersion.v311;
   #session: Session | undefined;
   #granted: Granted | undefined;
+  #outgoing: Outgoing | undefined;
   #deadline: Deadline<Due> | undefined;
   #lastReceivedAt: Instant;
   /** The broker ends, not the client: nothing is done about the session. */
@@ -172,19 +173,15 @@ export class MqttConnection implements Subscriber, Due {
     retain: boolean,
     subscriptionIds: readonly number[] | undefined,
   ): void {
-    const isWritten = writeMessage(
-      this.#link.output,
-      this.#version,
-      this.#granted?.packetBytesMax ?? 0,
+    const isWritten = this.#outgoing?.write(
       message,
       qos,
       packetId,
       isDuplicate,
       retain,
       subscriptionIds,
-      this.#broker.clock,
     );
-    if (isWritten) this.#link.touch();
+    if (isWritten === true) this.#link.touch();
     // As if it had been sent and acknowledged [MQTT-3.1.2-25].
     else if (qos > 0) this.#session?.outbound.discard(packetId);
     else this.#broker.counters.droppedTooLarge++;
@@ -311,6 +308,13 @@ export class MqttConnection implements Subscriber, Due {
     this.#state = "connected";
     this.#lastReceivedAt = context.now;
     this.#granted = granted;
+    this.#outgoing = new Outgoing(
+      this.#link.output,
+      clock,
+      packet.protocolVersion,
+      granted.packetBytesMax,
+      granted.topicAliasMax,
+    );
     this.#session = result.session;
     this.#inbound.open(result.session, packet.protocolVersion);
     this.#decoder.packetBytesMax = this.#options.packetBytesMax;

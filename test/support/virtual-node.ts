@@ -176,6 +176,7 @@ export class VirtualNode {
       keepAliveMaxSeconds: 65_535,
       receiveMaximum: 100,
       topicAliasMaximum: 10,
+      topicAliasOutMax: 32,
       sessionExpiryMaxMs: Number.POSITIVE_INFINITY,
       topicLevelsMax: 128,
       holdMaxMs: 30_000,

@@ -39,7 +39,7 @@ const LIMITS = {
     memoryBacklogBytesMax: 67_108_864,
     backlogMessagesMax: 1_000_000,
   },
-  retained: { messagesMax: 0, bytesMax: 0 },
+  retained: { messagesMax: 0, bytesMax: 0, messagesPerUserMax: 0 },
   sessionsMax: 1_000,
   subscriptionsPerSessionMax: 10,
   sessionExpiryMaxMs: NEVER_MS,

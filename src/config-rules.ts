@@ -134,6 +134,10 @@ function sizeRules(input: Readonly<Record<string, unknown>>): BrokenRule[] {
   if (store.pendingBytesMax > store.maxBytes) {
     broken.push({ path: ["store", "pendingBytesMax"], reason: "more than store.maxBytes" });
   }
+  if (mqtt !== undefined && mqtt.keepAliveMinSeconds > mqtt.keepAliveMaxSeconds) {
+    const reason = "more than mqtt.keepAliveMaxSeconds";
+    broken.push({ path: ["mqtt", "keepAliveMinSeconds"], reason });
+  }
   if (mqtt !== undefined && mqtt.maxPacketBytes > store.pendingBytesMax) {
     broken.push({
       path: ["mqtt", "maxPacketBytes"],

@@ -162,6 +162,11 @@ export const mqttSchema = z.strictObject({
     { min: 256, max: 256 * MiB - 1 },
     "Largest packet taken from a client whose CONNECT has not been accepted yet.",
   ),
+  keepAliveMinSeconds: seconds(
+    0,
+    { min: 0, max: 65_535 },
+    "Shortest keep alive of an MQTT 5 client; one that asks for a shorter one is given this; 0: none is too short.",
+  ),
   keepAliveMaxSeconds: seconds(
     65_535,
     { min: 1, max: 65_535 },
@@ -194,7 +199,32 @@ export const mqttSchema = z.strictObject({
     "Most messages that wait in one durable session; what exceeds it is dropped, oldest first, and counted.",
   ),
   subscriptionsPerSessionMax: count(1_000, { min: 1, max: 1_000_000 }, "Most of one session."),
+  topicBytesMax: size(
+    "4KiB",
+    { min: 64, max: 65_535 },
+    "Longest topic or topic filter, in bytes of UTF-8.",
+  ),
   topicLevelsMax: count(128, { min: 1, max: 65_535 }, "Most levels of a topic or topic filter."),
+  userPropertiesMax: count(
+    64,
+    { min: 0, max: 65_535 },
+    "Most user properties in one packet or will of an MQTT 5 client.",
+  ),
+  userPropertyBytesMax: size(
+    "16KiB",
+    { min: 0, max: MiB },
+    "Most bytes of user properties in one packet or will of an MQTT 5 client.",
+  ),
+  publishRateMax: count(
+    0,
+    { min: 0, max: 1_000_000 },
+    "Most messages per second that are taken from one client, on average; beyond it the client is not read for a while; 0: any number.",
+  ),
+  publishBytesPerSecondMax: size(
+    "0",
+    { min: 0, max: GiB },
+    "Most bytes of PUBLISH packets per second that are taken from one client, on average; beyond it the client is not read for a while; 0: any number.",
+  ),
   topicAliasMax: count(32, { min: 0, max: 65_535 }, "Topic aliases an MQTT 5 client may use."),
   topicAliasOutMax: count(
     32,
@@ -221,6 +251,11 @@ export const mqttSchema = z.strictObject({
     "64MiB",
     { min: 0, max: TiB },
     "Most bytes of retained messages, topics included.",
+  ),
+  retainedMessagesPerUserMax: count(
+    50_000,
+    { min: 0, max: 100_000_000 },
+    "Most retained messages that one user has published; all clients without a user name count as one user.",
   ),
 });
 

@@ -22,7 +22,14 @@ import { MqttConnection } from "./mqtt/connection.ts";
 import type { ConnectionOptions } from "./mqtt/connection-options.ts";
 import type { Link } from "./mqtt/link.ts";
 import { Turn } from "./net/turn.ts";
-import { addTo, sessionCounts, storeSizes, streamViews, uplinkView } from "./node-metrics.ts";
+import {
+  addTo,
+  keptCounts,
+  sessionCounts,
+  storeSizes,
+  streamViews,
+  uplinkView,
+} from "./node-metrics.ts";
 import { connectionOptionsOf, limitsOf, streamSettings } from "./node-options.ts";
 import { openLmdbStore } from "./store/lmdb-store.ts";
 import type { LogStore } from "./store/log-store.ts";
@@ -213,6 +220,7 @@ export class EdgeNode {
       counters: () => this.#totals(),
       connections: () => this.#connections.size,
       sessions: () => sessionCounts(this.#running?.broker.sessions.all() ?? []),
+      kept: () => keptCounts(this.#running?.broker),
       store: () => storeSizes(this.#running?.store),
       streams: () => streamViews(this.#running),
       uplinks: () => (this.#running?.uplinks ?? []).map(uplinkView),

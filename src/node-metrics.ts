@@ -17,6 +17,19 @@ export function sessionCounts(sessions: Iterable<Session>): { online: number; of
   return { online, offline };
 }
 
+/** Retained messages with their bytes, and subscriptions; nothing while there is no broker. */
+export function keptCounts(broker: Broker | undefined): {
+  retainedMessages: number;
+  retainedBytes: number;
+  subscriptions: number;
+} {
+  return {
+    retainedMessages: broker?.retained.size ?? 0,
+    retainedBytes: broker?.retained.bytes ?? 0,
+    subscriptions: broker?.subscriptionCount ?? 0,
+  };
+}
+
 /** What is live on disk and what waits for it, in bytes; nothing while there is no store. */
 export function storeSizes(store: LogStore | undefined): {
   liveBytes: number;

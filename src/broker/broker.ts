@@ -168,14 +168,19 @@ export class Broker implements StoreEvents {
   }
 
   /** Publishes what the broker itself has to say (wills): never held back, never refused, control has a reserve. */
-  publishInternal(message: Message): void {
+  publishInternal(message: Message, principal: Principal): void {
     const stream = this.streams.of(message.topic);
-    this.#accept(message, undefined, this.#tree.route(message.topic), stream);
+    this.#accept(message, undefined, principal, this.#tree.route(message.topic), stream);
   }
 
   #publishWill(message: Message, principal: Principal): void {
     if (this.authorizer.mayPublish(principal, message.publisherId, message.topic.text)) {
-      this.publishInternal(message);
+      // It is delivered all the same, only not kept: who connects again and again keeps no more than others.
+      if (message.retain && !this.retained.hasRoom(message, principal)) {
+        message.retain = false;
+        this.counters.droppedNotStored++;
+      }
+      this.publishInternal(message, principal);
     } else {
       this.counters.droppedNotAuthorized++;
     }
@@ -274,7 +279,7 @@ export class Broker implements StoreEvents {
       (message.qos === 2 && publisher?.isDurable === true) ||
       (message.qos > 0 && hasDurable(route));
     if (needsStore) {
-      const refusal = this.#refusal(message, stream);
+      const refusal = this.#refusal(message, stream, publisher?.principal);
       if (refusal === PublishOutcome.hold) return refusal;
       if (refusal === PublishOutcome.refused) {
         if (message.qos > 0) return refusal;
@@ -284,19 +289,19 @@ export class Broker implements StoreEvents {
         return PublishOutcome.accepted;
       }
     }
-    this.#accept(message, publisher, route, stream);
+    this.#accept(message, publisher, publisher?.principal, route, stream);
     return route.length === 0 && stream === undefined
       ? PublishOutcome.noSubscribers
       : PublishOutcome.accepted;
   }
 
-  #refusal(message: Message, stream: Stream | undefined): PublishOutcome {
+  #refusal(message: Message, stream: Stream | undefined, principal: Principal): PublishOutcome {
     const refusal = this.#store.refusal();
     if (refusal === "pending-full" || this.#deferred.isFull) {
       return PublishOutcome.hold;
     }
     if (refusal !== undefined || stream?.isFull === true) return PublishOutcome.refused;
-    if (message.retain && !this.retained.hasRoom(message)) return PublishOutcome.refused;
+    if (message.retain && !this.retained.hasRoom(message, principal)) return PublishOutcome.refused;
     return PublishOutcome.accepted;
   }
 
@@ -304,6 +309,7 @@ export class Broker implements StoreEvents {
   #accept(
     message: Message,
     publisher: Session | undefined,
+    principal: Principal,
     route: readonly RouteTarget<Session>[],
     stream: Stream | undefined,
   ): void {
@@ -311,7 +317,7 @@ export class Broker implements StoreEvents {
     let record: LogRecord | undefined;
     if (stream !== undefined) record = stream.append(message);
     else if (qos > 0 && hasDurable(route)) record = this.#store.append(SESSION_LOG, message);
-    const isKept = message.retain && this.retained.keep(message);
+    const isKept = message.retain && this.retained.keep(message, principal);
     const isStored = record !== undefined || isKept;
     if (isStored) this.publishCommit = this.#store.openCommit;
     const isDeferred = qos === 2 && (isStored || publisher?.isDurable === true);

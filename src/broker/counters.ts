@@ -31,6 +31,16 @@ export class Counters {
   refusedBusy = 0;
   /** Refused for any other reason. */
   connectionsRefused = 0;
+  /** Topics and topic filters that were longer or deeper than what is taken. */
+  limitTopic = 0;
+  /** Subscriptions refused because their session had too many. */
+  limitSubscriptions = 0;
+  /** Packets with more or larger properties, or more topic filters, than what is taken. */
+  limitProperties = 0;
+  /** Packets larger than what is taken. */
+  limitPacketBytes = 0;
+  /** Times that a client was not read for a while because it published too fast. */
+  limitPublishRate = 0;
   /** Connections closed for malformed packets or protocol errors. */
   protocolErrors = 0;
 }

@@ -3,6 +3,7 @@
  * the payload. Not for logs: those are packed by the store.
  */
 import type { Instant } from "../lib/clock.ts";
+import type { Principal } from "./authenticator.ts";
 import type { Message, MessageProperties, QoS } from "./message.ts";
 import type { TopicTable } from "./topic.ts";
 
@@ -17,10 +18,18 @@ interface Head {
   publisherId: string;
   receivedAt: number;
   expiresAt?: number;
+  /** User name of the publisher; absent: anonymous, or not said. */
+  user?: string;
   properties?: Omit<MessageProperties, "correlationData"> & { correlationData?: string };
 }
 
-export function encodeMessageRecord(message: Message): Uint8Array {
+/** A message that was read, and the user who published it, where the record says so. */
+export interface RecordedMessage extends Message {
+  readonly user?: string;
+}
+
+/** `user`: the publisher's name, for records that are to say it. */
+export function encodeMessageRecord(message: Message, user?: Principal): Uint8Array {
   const { properties } = message;
   const head: Head = {
     topic: message.topic.text,
@@ -29,6 +38,7 @@ export function encodeMessageRecord(message: Message): Uint8Array {
     publisherId: message.publisherId,
     receivedAt: message.receivedAt,
   };
+  if (user !== undefined) head.user = user;
   if (message.expiresAt !== undefined) head.expiresAt = message.expiresAt;
   if (properties !== undefined) {
     const { correlationData, ...rest } = properties;
@@ -51,7 +61,10 @@ export function encodeMessageRecord(message: Message): Uint8Array {
 }
 
 /** The message in a record, a view of it; undefined when the record is damaged. */
-export function decodeMessageRecord(record: Uint8Array, topics: TopicTable): Message | undefined {
+export function decodeMessageRecord(
+  record: Uint8Array,
+  topics: TopicTable,
+): RecordedMessage | undefined {
   if (record.length < 5 || record[0] !== VERSION) return undefined;
   const headBytes = new DataView(record.buffer, record.byteOffset).getUint32(1);
   if (headBytes > record.length - 5) return undefined;
@@ -68,6 +81,7 @@ export function decodeMessageRecord(record: Uint8Array, topics: TopicTable): Mes
     publisherId: head.publisherId,
     receivedAt: head.receivedAt as Instant,
     expiresAt: head.expiresAt as Instant | undefined,
+    ...(head.user === undefined ? {} : { user: head.user }),
   };
 }
 
@@ -83,7 +97,7 @@ function decodeHead(bytes: Uint8Array): Head | undefined {
 /** Looks at what would break something; that the values make sense is the writer's affair. */
 function isHead(value: unknown): value is Head {
   if (typeof value !== "object" || value === null) return false;
-  const { topic, qos, retain, publisherId, receivedAt, expiresAt, properties } =
+  const { topic, qos, retain, publisherId, receivedAt, expiresAt, user, properties } =
     value as Partial<Head>;
   return (
     typeof topic === "string" &&
@@ -92,6 +106,7 @@ function isHead(value: unknown): value is Head {
     typeof publisherId === "string" &&
     typeof receivedAt === "number" &&
     (expiresAt === undefined || typeof expiresAt === "number") &&
+    isAbsentOrText(user) &&
     (properties === undefined || isProperties(properties))
   );
 }

@@ -4,6 +4,7 @@
  * each topic with the next group [MQTT 5.0 section 3.3.1.3].
  */
 import type { Instant } from "../lib/clock.ts";
+import type { Principal } from "./authenticator.ts";
 import { copyMessage, type Message } from "./message.ts";
 import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
 import type { Store } from "./store.ts";
@@ -13,11 +14,15 @@ export interface RetainedLimits {
   readonly messagesMax: number;
   /** Payloads and topics, in bytes. */
   readonly bytesMax: number;
+  /** Most that one user has published; whoever has no user name counts as one user. */
+  readonly messagesPerUserMax: number;
 }
 
 class Node {
   children: Map<string, Node> | undefined;
   message: Message | undefined;
+  /** Who published it. */
+  principal: Principal;
 }
 
 export class RetainedMessages {
@@ -25,6 +30,7 @@ export class RetainedMessages {
   readonly #limits: RetainedLimits;
   readonly #root = new Node();
   readonly #dirty = new Set<Topic>();
+  readonly #perUser = new Map<Principal, number>();
   #size = 0;
   #bytes = 0;
 
@@ -35,6 +41,11 @@ export class RetainedMessages {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Bytes of payloads and topics. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Topics whose last message is not staged yet. */
@@ -48,15 +59,19 @@ export class RetainedMessages {
     for (const [, value] of this.#store.scan("retained", new Uint8Array(0))) {
       const message = decodeMessageRecord(value, topics);
       if (message === undefined) damaged++;
-      else this.#set(message);
+      else this.#set(message, message.user);
     }
     return damaged;
   }
 
-  /** True when there is room for the message (or it deletes one). */
-  hasRoom(message: Message): boolean {
+  /** True when there is room for the message of this publisher (or it deletes one). */
+  hasRoom(message: Message, principal: Principal): boolean {
     if (message.payloadStart === message.payloadEnd) return true;
-    const old = this.get(message.topic);
+    const node = this.#find(message.topic);
+    const old = node?.message;
+    const isOwn = old !== undefined && node?.principal === principal;
+    const ofUser = this.#perUser.get(principal) ?? 0;
+    if (!isOwn && ofUser >= this.#limits.messagesPerUserMax) return false;
     const count = this.#size + (old === undefined ? 1 : 0);
     const bytes = this.#bytes + costOf(message) - (old === undefined ? 0 : costOf(old));
     return count <= this.#limits.messagesMax && bytes <= this.#limits.bytesMax;
@@ -66,12 +81,12 @@ export class RetainedMessages {
    * Keeps the message, or deletes what was kept when its payload is empty [MQTT-3.3.1-6]. Copies. True: the open group
    * has it, and its acknowledgement waits for that; false: it is written later, or nothing changed.
    */
-  keep(message: Message): boolean {
+  keep(message: Message, principal: Principal): boolean {
     const { topic } = message;
     if (message.payloadStart === message.payloadEnd) {
       if (!this.#delete(topic) && !this.#dirty.has(topic)) return false;
     } else {
-      this.#set(copyMessage(message));
+      this.#set(copyMessage(message), principal);
     }
     if (message.qos === 0) {
       this.#dirty.add(topic);
@@ -88,12 +103,12 @@ export class RetainedMessages {
   }
 
   get(topic: Topic): Message | undefined {
-    let node: Node | undefined = this.#root;
-    for (const level of topic.text.split("/")) {
-      node = node.children?.get(level);
-      if (node === undefined) return undefined;
-    }
-    return node.message;
+    return this.#find(topic)?.message;
+  }
+
+  /** Who published what is kept for the topic. */
+  principalOf(topic: Topic): Principal {
+    return this.#find(topic)?.principal;
   }
 
   /** The topics whose retained message matches a filter and has not expired. */
@@ -119,12 +134,31 @@ export class RetainedMessages {
 
   #stage(topic: Topic): void {
     this.#dirty.delete(topic);
-    const message = this.get(topic);
+    const node = this.#find(topic);
+    const message = node?.message;
     if (message === undefined) this.#store.remove("retained", topic.bytes);
-    else this.#store.put("retained", topic.bytes, encodeMessageRecord(message));
+    else {
+      const record = encodeMessageRecord(message, node?.principal);
+      this.#store.put("retained", topic.bytes, record);
+    }
   }
 
-  #set(message: Message): void {
+  #find(topic: Topic): Node | undefined {
+    let node: Node | undefined = this.#root;
+    for (const level of topic.text.split("/")) {
+      node = node.children?.get(level);
+      if (node === undefined) return undefined;
+    }
+    return node;
+  }
+
+  #countFor(principal: Principal, change: number): void {
+    const count = (this.#perUser.get(principal) ?? 0) + change;
+    if (count > 0) this.#perUser.set(principal, count);
+    else this.#perUser.delete(principal);
+  }
+
+  #set(message: Message, principal: Principal): void {
     let node = this.#root;
     for (const level of message.topic.text.split("/")) {
       node.children ??= new Map();
@@ -136,9 +170,14 @@ export class RetainedMessages {
       node = child;
     }
     if (node.message === undefined) this.#size++;
-    else this.#bytes -= costOf(node.message);
+    else {
+      this.#bytes -= costOf(node.message);
+      this.#countFor(node.principal, -1);
+    }
     this.#bytes += costOf(message);
+    this.#countFor(principal, 1);
     node.message = message;
+    node.principal = principal;
   }
 
   #delete(topic: Topic): boolean {
@@ -153,7 +192,9 @@ export class RetainedMessages {
     if (leaf?.message === undefined) return false;
     this.#size--;
     this.#bytes -= costOf(leaf.message);
+    this.#countFor(leaf.principal, -1);
     leaf.message = undefined;
+    leaf.principal = undefined;
     for (let i = path.length - 1; i > 0; i--) {
       const node = path[i];
       const children = path[i - 1]?.children;

@@ -22,13 +22,17 @@ export class Topic {
   }
 }
 
+/** Most bytes of names in a table. */
+const TABLE_BYTES_MAX = 16_777_216;
+
 /**
- * A bounded table of topics, by name. When it is full it starts anew: a topic still held elsewhere stays
+ * A table of topics by name, bounded in their number and in bytes. When it is full it starts anew: a topic still held elsewhere stays
  * valid, it only loses its identity with later ones, which costs one match.
  */
 export class TopicTable {
   readonly #topics = new Map<string, Topic>();
   readonly #topicsMax: number;
+  #bytes = 0;
 
   constructor(topicsMax = 65_536) {
     this.#topicsMax = topicsMax;
@@ -38,8 +42,12 @@ export class TopicTable {
   of(text: string): Topic {
     let topic = this.#topics.get(text);
     if (topic === undefined) {
-      if (this.#topics.size >= this.#topicsMax) this.#topics.clear();
       topic = new Topic(text);
+      this.#bytes += topic.bytes.length;
+      if (this.#topics.size >= this.#topicsMax || this.#bytes > TABLE_BYTES_MAX) {
+        this.#topics.clear();
+        this.#bytes = topic.bytes.length;
+      }
       this.#topics.set(text, topic);
     }
     return topic;

@@ -2,6 +2,7 @@
 
 import type { Principal } from "../broker/authenticator.ts";
 import type { Authorizer } from "../broker/authorization.ts";
+import type { Counters } from "../broker/counters.ts";
 import { NEVER_MS } from "../broker/session.ts";
 import type { Topic, TopicTable } from "../broker/topic.ts";
 import { isTopicName, levelCount } from "../broker/topic.ts";
@@ -41,6 +42,7 @@ export interface ConnectContext {
   readonly options: ConnectionOptions;
   readonly topics: TopicTable;
   readonly authorizer: Authorizer;
+  readonly counters: Counters;
   readonly now: Instant;
 }
 
@@ -73,7 +75,7 @@ export function grantConnect(
   if (typeof will === "number") return will;
   const expiryMs = Math.min(askedExpiryMs(packet), options.sessionExpiryMaxMs);
   const keepAliveSeconds = isV5
-    ? grantedKeepAlive(packet.keepAliveSeconds, options.keepAliveMaxSeconds)
+    ? grantedKeepAlive(packet.keepAliveSeconds, options)
     : packet.keepAliveSeconds;
   const granted: Granted = {
     clientId,
@@ -109,9 +111,15 @@ function fillConnack(
   sent.isSharedSubscriptionAvailable = false;
 }
 
-/** No keep alive at all is longer than any limit. */
-const grantedKeepAlive = (asked: number, max: number): number =>
-  max < 65_535 && (asked === 0 || asked > max) ? max : asked;
+/**
+ * Within the limits; no keep alive at all (0) is longer than any of them [MQTT-3.2.2-22]. A 3.x client cannot be told another one,
+ * and is held to its own.
+ */
+function grantedKeepAlive(asked: number, options: ConnectionOptions): number {
+  const { keepAliveMinSeconds: min, keepAliveMaxSeconds: max } = options;
+  if (asked === 0) return max < 65_535 ? max : 0;
+  return Math.max(min, Math.min(asked, max));
+}
 
 function askedExpiryMs(packet: ConnectPacket): number {
   if (packet.protocolVersion !== ProtocolVersion.v5) return packet.cleanStart ? 0 : NEVER_MS;
@@ -122,20 +130,28 @@ function askedExpiryMs(packet: ConnectPacket): number {
 export const expiryMsOf = (seconds: number): number =>
   seconds === EXPIRY_NEVER_SECONDS ? NEVER_MS : seconds * 1_000;
 
-/** False for names that clients may not publish to: malformed, too deep, or the broker's own (`$`). */
-export const mayPublishTo = (topic: Topic, levelsMax: number): boolean =>
-  isTopicName(topic.text) && !topic.text.startsWith("$") && levelCount(topic.text) <= levelsMax;
+/** False for names that clients may not publish to: malformed, or the broker's own (`$`). */
+export const mayPublishTo = ({ text }: Topic): boolean =>
+  isTopicName(text) && !text.startsWith("$");
+
+/** False for topic names and filters that are longer or deeper than what is taken; `bytes` is the length of its UTF-8. */
+export const isWithinLimits = (text: string, bytes: number, options: ConnectionOptions): boolean =>
+  bytes <= options.topicBytesMax && levelCount(text) <= options.topicLevelsMax;
 
 function willOf(
   packet: ConnectPacket,
   principal: Principal,
   clientId: string,
-  { topics, options, authorizer, now }: ConnectContext,
+  { topics, options, authorizer, counters, now }: ConnectContext,
 ): Will | undefined | number {
   const { will } = packet;
   if (will === undefined) return undefined;
   const topic = topics.of(will.topic);
-  if (!mayPublishTo(topic, options.topicLevelsMax)) return ReasonCode.topicNameInvalid;
+  if (!mayPublishTo(topic)) return ReasonCode.topicNameInvalid;
+  if (!isWithinLimits(topic.text, topic.bytes.length, options)) {
+    counters.limitTopic++;
+    return ReasonCode.topicNameInvalid;
+  }
   if (!authorizer.mayPublish(principal, clientId, topic.text)) return ReasonCode.notAuthorized;
   const expirySeconds = will.properties.messageExpirySeconds;
   return {

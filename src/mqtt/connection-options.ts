@@ -10,6 +10,8 @@ export interface ConnectionOptions {
   /** Largest packet taken before CONNECT was accepted, in bytes. */
   readonly connectPacketBytesMax: number;
   readonly connectTimeoutMs: number;
+  /** Shortest keep alive granted to an MQTT 5 client, in seconds; 0: any. */
+  readonly keepAliveMinSeconds: number;
   /** Longest keep alive granted to an MQTT 5 client, in seconds. */
   readonly keepAliveMaxSeconds: number;
   /** QoS 1 and 2 messages of the client that may wait for their acknowledgement, 1..65535. */
@@ -20,7 +22,15 @@ export interface ConnectionOptions {
   readonly topicAliasOutMax: number;
   /** Longest session expiry granted, in milliseconds; Infinity: no limit. */
   readonly sessionExpiryMaxMs: number;
+  /** Longest topic name or filter, in bytes of UTF-8. */
+  readonly topicBytesMax: number;
   readonly topicLevelsMax: number;
+  /** Most user properties in one packet or will, and most bytes of them. */
+  readonly userPropertiesMax: number;
+  readonly userPropertyBytesMax: number;
+  /** Most messages, and most bytes of PUBLISH packets, per second that are taken from the client; 0: any. */
+  readonly publishRateMax: number;
+  readonly publishBytesPerSecondMax: number;
   /** How long a publisher is held back before its connection is closed. */
   readonly holdMaxMs: number;
   /** A Client Identifier for a client that has none; never the same twice. */

@@ -10,7 +10,8 @@
  * came later, but for acknowledgements and pings; beyond a bound nothing more is decoded
  * or read until there is, its keep alive is suspended, and after `holdMaxMs` the connection is closed. Everything that
  * acknowledges goes through one queue in the order in which it was earned; CONNACK is the first in it, and the session is
- * attached when it leaves. The file is long because a state machine is read in one piece.
+ * attached when it leaves. A client that publishes faster than it may (`publish-rate.ts`) is not read for a while, and its keep
+ * alive is suspended. The file is long because a state machine is read in one piece.
  */
 import { AcknowledgementQueue } from "../broker/acknowledgements.ts";
 import type { AuthenticationOutcome, Principal } from "../broker/authenticator.ts";
@@ -42,6 +43,7 @@ import {
   type PublishPacket,
 } from "./packet.ts";
 import { ProtocolError } from "./protocol-error.ts";
+import { PublishRate } from "./publish-rate.ts";
 import { ReasonCode } from "./reason-code.ts";
 import { AUTHENTICATION_REASON_CODES, countRefusal, SESSION_REASON_CODES } from "./refusals.ts";
 
@@ -80,17 +82,26 @@ export class MqttConnection implements Subscriber, Due {
   #heldSince: Instant | undefined;
   /** Nothing is decoded until the acknowledgements that wait have left. */
   #isFullOfAcks = false;
+  readonly #rate: PublishRate | undefined;
+  /** It published too fast: nothing is decoded until then. */
+  #throttledUntil: Instant | undefined;
   readonly #resume = (): void => this.#resumeHeld();
 
   constructor(broker: Broker, link: Link, options: ConnectionOptions) {
     this.#broker = broker;
     this.#link = link;
     this.#options = options;
-    this.#decoder = new Decoder({ role: "server", packetBytesMax: options.connectPacketBytesMax });
+    this.#decoder = new Decoder({
+      role: "server",
+      packetBytesMax: options.connectPacketBytesMax,
+      userPropertiesMax: options.userPropertiesMax,
+      userPropertiesBytesMax: options.userPropertyBytesMax,
+    });
     this.#acks = new AcknowledgementQueue(broker.gate, (ack) => this.#sendAck(ack));
     this.#inbound = new Inbound(broker, options);
     this.#control = new ControlPackets(broker, this.#acks, this.#inbound, options);
     this.#lastReceivedAt = broker.clock.now();
+    this.#rate = PublishRate.of(options, this.#lastReceivedAt);
     this.#schedule(after(this.#lastReceivedAt, options.connectTimeoutMs));
   }
 
@@ -140,7 +151,7 @@ export class MqttConnection implements Subscriber, Due {
     this.#close(true);
   }
 
-  /** Connect deadline, keep alive, or the longest time a publisher is held back. */
+  /** Connect deadline, keep alive, the longest time a publisher is held back, or the end of being too fast. */
   onDue(now: Instant): void {
     this.#deadline = undefined;
     if (this.#state === "closed") return;
@@ -152,16 +163,49 @@ export class MqttConnection implements Subscriber, Due {
       this.#refuse(ReasonCode.serverBusy);
       return;
     }
+    if (this.#throttledUntil !== undefined && this.#throttledUntil <= now) this.#readOn(now);
+    this.#scheduleNext(now);
+  }
+
+  /** The next deadline of an accepted client; ends the connection when it has passed already. */
+  #scheduleNext(now: Instant): void {
+    if (this.#state === "closed") return;
+    let due: Instant | undefined;
     if (this.#heldSince !== undefined) {
-      if (now - this.#heldSince >= this.#options.holdMaxMs) this.end("quota-exceeded");
-      else this.#schedule(after(this.#heldSince, this.#options.holdMaxMs));
-      return;
+      due = after(this.#heldSince, this.#options.holdMaxMs);
+      if (due <= now) {
+        this.end("quota-exceeded");
+        return;
+      }
+    } else if (this.#throttledUntil === undefined) {
+      const keepAliveMs = this.#granted?.keepAliveMs ?? 0;
+      if (keepAliveMs === 0) return;
+      due = after(this.#lastReceivedAt, keepAliveMs * KEEP_ALIVE_GRACE);
+      if (due <= now) {
+        this.end("keep-alive-timeout");
+        return;
+      }
     }
-    const keepAliveMs = this.#granted?.keepAliveMs ?? 0;
-    if (keepAliveMs === 0) return;
-    const due = after(this.#lastReceivedAt, keepAliveMs * KEEP_ALIVE_GRACE);
-    if (due <= now) this.end("keep-alive-timeout");
-    else this.#schedule(due);
+    const throttledUntil = this.#throttledUntil;
+    if (throttledUntil !== undefined && (due === undefined || throttledUntil < due)) {
+      due = throttledUntil;
+    }
+    if (due !== undefined) this.#schedule(due);
+  }
+
+  /** It was too fast and has waited. */
+  #readOn(now: Instant): void {
+    this.#throttledUntil = undefined;
+    this.#lastReceivedAt = now;
+    this.#decodeOn();
+  }
+
+  /** Hot path: per message, where there is a limit. */
+  #countRate(rate: PublishRate, packet: PublishPacket): void {
+    const until = rate.take(packet.frameEnd - packet.frameStart, this.#lastReceivedAt);
+    if (until === undefined) return;
+    this.#broker.counters.limitPublishRate++;
+    this.#throttledUntil = until;
   }
 
   /** Hot path: per message and subscriber. */
@@ -210,11 +254,15 @@ export class MqttConnection implements Subscriber, Due {
       while (this.#canDecode()) {
         const packet = this.#decoder.next();
         if (packet === undefined) return;
+        if (this.#rate !== undefined && packet.type === PacketType.publish) {
+          this.#countRate(this.#rate, packet);
+        }
         if (this.#held.isEmpty || passesHeld(packet)) this.#handle(packet);
         else this.#held.push(packet);
       }
       this.#isFullOfAcks = this.#acks.size >= WAITING_ACKS_MAX;
       this.#link.setPaused(this.#state !== "closed");
+      if (this.#throttledUntil !== undefined) this.#scheduleNext(this.#lastReceivedAt);
     } catch (error) {
       this.#onError(error);
     }
@@ -224,6 +272,7 @@ export class MqttConnection implements Subscriber, Due {
     return (
       this.#state !== "closed" &&
       this.#state !== "authenticating" &&
+      this.#throttledUntil === undefined &&
       !this.#held.isFull &&
       this.#acks.size < WAITING_ACKS_MAX
     );
@@ -231,8 +280,17 @@ export class MqttConnection implements Subscriber, Due {
 
   #onError(error: unknown): void {
     if (!(error instanceof ProtocolError)) throw error;
-    this.#broker.counters.protocolErrors++;
-    this.#fail(error.reasonCode);
+    const { counters } = this.#broker;
+    // What is wrong with a CONNECT is answered in the version that it announced.
+    if (this.#state === "awaitingConnect") this.#version = this.#decoder.protocolVersion;
+    counters.protocolErrors++;
+    if (error.reasonCode === ReasonCode.packetTooLarge) counters.limitPacketBytes++;
+    else if (error.reasonCode === ReasonCode.quotaExceeded) counters.limitProperties++;
+    // Its version is not known: whatever is said could be misread.
+    const isTooLargeConnect =
+      this.#state === "awaitingConnect" && error.reasonCode === ReasonCode.packetTooLarge;
+    if (isTooLargeConnect) this.#close(false);
+    else this.#fail(error.reasonCode);
   }
 
   #handle(packet: Packet): void {
@@ -293,7 +351,7 @@ export class MqttConnection implements Subscriber, Due {
 
   #accept(packet: ConnectPacket, principal: Principal): void {
     const { clock, topics, counters, authorizer } = this.#broker;
-    const context = { options: this.#options, topics, authorizer, now: clock.now() };
+    const context = { options: this.#options, topics, authorizer, counters, now: clock.now() };
     const granted = grantConnect(packet, principal, context);
     if (typeof granted === "number") {
       this.#refuse(granted);
@@ -320,7 +378,7 @@ export class MqttConnection implements Subscriber, Due {
     this.#decoder.packetBytesMax = this.#options.packetBytesMax;
     this.#broker.deadlines.cancel(this.#deadline);
     this.#deadline = undefined;
-    this.#scheduleKeepAlive();
+    this.#scheduleNext(context.now);
     this.#acks.push(result.commit, {
       type: PacketType.connack,
       sessionPresent: result.isPresent,
@@ -361,7 +419,7 @@ export class MqttConnection implements Subscriber, Due {
     this.#held.push(packet);
     this.#heldSince = this.#broker.clock.now();
     this.#broker.whenRoom(this.#resume);
-    this.#schedule(after(this.#heldSince, this.#options.holdMaxMs));
+    this.#scheduleNext(this.#heldSince);
   }
 
   /** There may be room: what is held goes on in its order. */
@@ -376,7 +434,7 @@ export class MqttConnection implements Subscriber, Due {
     if (this.#state === "closed" || !this.#held.isEmpty) return;
     this.#heldSince = undefined;
     this.#lastReceivedAt = this.#broker.clock.now();
-    this.#scheduleKeepAlive();
+    this.#scheduleNext(this.#lastReceivedAt);
     this.#decodeOn();
   }
 
@@ -406,13 +464,6 @@ export class MqttConnection implements Subscriber, Due {
       }
       this.#held.shift();
       this.#heldSince = this.#broker.clock.now();
-    }
-  }
-
-  #scheduleKeepAlive(): void {
-    const keepAliveMs = this.#granted?.keepAliveMs ?? 0;
-    if (keepAliveMs > 0) {
-      this.#schedule(after(this.#lastReceivedAt, keepAliveMs * KEEP_ALIVE_GRACE));
     }
   }
 

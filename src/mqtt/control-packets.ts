@@ -66,7 +66,7 @@ export class ControlPackets {
         return;
       }
       case PacketType.unsubscribe: {
-        const { commit, answer } = answerUnsubscribe(this.#broker, session, packet);
+        const { commit, answer } = answerUnsubscribe(this.#broker, session, packet, this.#options);
         this.#acks.push(commit, answer);
         return;
       }

@@ -5,7 +5,7 @@ import type { Session } from "../broker/session.ts";
 import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
 import { Topic } from "../broker/topic.ts";
 import { after, type Instant } from "../lib/clock.ts";
-import { mayPublishTo } from "./accept-connect.ts";
+import { isWithinLimits, mayPublishTo } from "./accept-connect.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { toMessageProperties } from "./message-properties.ts";
 import { PacketType, ProtocolVersion, type PublishPacket } from "./packet.ts";
@@ -200,7 +200,10 @@ export class Inbound {
   #judge(topic: Topic): number {
     const session = this.#session;
     this.#topicRefusal = 0;
-    if (session === undefined || !mayPublishTo(topic, this.#options.topicLevelsMax)) {
+    if (session === undefined || !mayPublishTo(topic)) {
+      this.#topicRefusal = ReasonCode.topicNameInvalid;
+    } else if (!isWithinLimits(topic.text, topic.bytes.length, this.#options)) {
+      this.#broker.counters.limitTopic++;
       this.#topicRefusal = ReasonCode.topicNameInvalid;
     } else if (
       !this.#broker.authorizer.mayPublish(session.principal, session.clientId, topic.text)

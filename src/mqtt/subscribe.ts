@@ -3,7 +3,8 @@ import type { Broker } from "../broker/broker.ts";
 import type { Session } from "../broker/session.ts";
 import type { CommitNumber } from "../broker/store.ts";
 import type { SubscriptionOptions } from "../broker/subscription-tree.ts";
-import { isTopicFilter, levelCount } from "../broker/topic.ts";
+import { isTopicFilter } from "../broker/topic.ts";
+import { isWithinLimits } from "./accept-connect.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import {
   PacketType,
@@ -32,7 +33,7 @@ export function answerSubscribe(
   const refused: number[] = [];
   for (const entry of packet.subscriptions) {
     const { topicFilter, qos, noLocal, retainAsPublished, retainHandling } = entry;
-    const refusal = refusalOf(broker, session, topicFilter, options.topicLevelsMax);
+    const refusal = refusalOf(broker, session, topicFilter, options);
     refused.push(refusal);
     if (refusal !== 0) continue;
     const granted = { qos, noLocal, retainAsPublished, retainHandling, subscriptionId };
@@ -44,7 +45,9 @@ export function answerSubscribe(
   const reasonCodes = packet.subscriptions.map(({ qos }, i) => {
     const refusal = refused[i] ?? 0;
     if (refusal !== 0) return refusal;
-    return results[next++] === true ? qos : ReasonCode.quotaExceeded;
+    if (results[next++] === true) return qos;
+    broker.counters.limitSubscriptions++;
+    return ReasonCode.quotaExceeded;
   });
   return { commit, answer: { type: PacketType.suback, packetId: packet.packetId, reasonCodes } };
 }
@@ -54,25 +57,40 @@ export function answerUnsubscribe(
   broker: Broker,
   session: Session,
   packet: UnsubscribePacket,
+  options: ConnectionOptions,
 ): Answer<UnsubackPacket> {
   const results: boolean[] = [];
-  const commit = broker.subscriptions.unsubscribe(session, packet.topicFilters, results);
-  const reasonCodes = results.map((existed) =>
-    existed ? ReasonCode.success : ReasonCode.noSubscriptionExisted,
-  );
+  const refused = packet.topicFilters.map((topicFilter) => {
+    if (isFilterWithinLimits(topicFilter, options)) return false;
+    broker.counters.limitTopic++;
+    return true;
+  });
+  const taken = packet.topicFilters.filter((_, i) => refused[i] !== true);
+  const commit = broker.subscriptions.unsubscribe(session, taken, results);
+  let next = 0;
+  const reasonCodes = refused.map((isRefused) => {
+    if (isRefused) return ReasonCode.topicFilterInvalid;
+    return results[next++] === true ? ReasonCode.success : ReasonCode.noSubscriptionExisted;
+  });
   return { commit, answer: { type: PacketType.unsuback, packetId: packet.packetId, reasonCodes } };
 }
 
 /** 0: the filter is fine. */
 function refusalOf(
-  { authorizer }: Broker,
+  { authorizer, counters }: Broker,
   { principal, clientId }: Session,
   topicFilter: string,
-  levelsMax: number,
+  options: ConnectionOptions,
 ): number {
   if (topicFilter.startsWith("$share/")) return ReasonCode.sharedSubscriptionsNotSupported;
   if (!isTopicFilter(topicFilter)) return ReasonCode.topicFilterInvalid;
-  if (levelCount(topicFilter) > levelsMax) return ReasonCode.quotaExceeded;
+  if (!isFilterWithinLimits(topicFilter, options)) {
+    counters.limitTopic++;
+    return ReasonCode.quotaExceeded;
+  }
   const isAllowed = authorizer.maySubscribe(principal, clientId, topicFilter);
   return isAllowed ? 0 : ReasonCode.notAuthorized;
 }
+
+const isFilterWithinLimits = (topicFilter: string, options: ConnectionOptions): boolean =>
+  isWithinLimits(topicFilter, Buffer.byteLength(topicFilter), options);

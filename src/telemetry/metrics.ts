@@ -53,6 +53,12 @@ export interface MetricsSource {
   counters(): Readonly<Counters>;
   connections(): number;
   sessions(): { readonly online: number; readonly offline: number };
+  /** Retained messages with their bytes, and subscriptions of all sessions. */
+  kept(): {
+    readonly retainedMessages: number;
+    readonly retainedBytes: number;
+    readonly subscriptions: number;
+  };
   store(): { readonly liveBytes: number; readonly pendingBytes: number };
   streams(): readonly StreamView[];
   uplinks(): readonly UplinkView[];
@@ -172,6 +178,18 @@ const TOTALS: readonly Total[] = [
     ],
   },
   {
+    name: "rillmq_limits_reached_total",
+    help: "Limits of what one client may do that were reached, by limit.",
+    label: "limit",
+    parts: [
+      ["limitTopic", "topic"],
+      ["limitSubscriptions", "subscriptions"],
+      ["limitProperties", "properties"],
+      ["limitPacketBytes", "packet-bytes"],
+      ["limitPublishRate", "publish-rate"],
+    ],
+  },
+  {
     name: "rillmq_protocol_errors_total",
     help: "Connections closed for malformed packets or protocol errors.",
     parts: [["protocolErrors"]],
@@ -212,6 +230,15 @@ function addClients(collected: Collected, source: MetricsSource): void {
 }
 
 function addStore(collected: Collected, source: MetricsSource): void {
+  collected.gauge("rillmq_retained_messages", "Retained messages.", [], () => [
+    [source.kept().retainedMessages],
+  ]);
+  collected.gauge("rillmq_retained_bytes", "Bytes of retained messages and topics.", [], () => [
+    [source.kept().retainedBytes],
+  ]);
+  collected.gauge("rillmq_subscriptions", "Subscriptions of all sessions.", [], () => [
+    [source.kept().subscriptions],
+  ]);
   collected.gauge("rillmq_store_live_bytes", "Bytes of everything durable.", [], () => [
     [source.store().liveBytes],
   ]);

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { ANONYMOUS } from "../../src/broker/authenticator.ts";
 import type { Message, QoS } from "../../src/broker/message.ts";
 import { RetainedMessages } from "../../src/broker/retained-messages.ts";
 import { filterMatches, isTopicFilter, isTopicName, TopicTable } from "../../src/broker/topic.ts";
 import type { Instant } from "../../src/lib/clock.ts";
 import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
 
-const LIMITS = { messagesMax: 1_000_000, bytesMax: 1_000_000_000 };
+const LIMITS = { messagesMax: 1_000_000, bytesMax: 1_000_000_000, messagesPerUserMax: 1_000_000 };
 
 const level = fc.constantFrom("", "a", "b", "$", "$a");
 const topicName = fc
@@ -57,7 +58,7 @@ class World {
       receivedAt: 0 as Instant,
       expiresAt: expiresAt as Instant | undefined,
     };
-    this.retained.keep(message);
+    this.retained.keep(message, ANONYMOUS);
     if (payload === "") this.model.delete(name);
     else this.model.set(name, { ...message, bytes: Buffer.from(bytes) });
     bytes.fill(0);
@@ -115,7 +116,11 @@ test("Retained messages are the last of each topic, matched as subscriptions are
 
 test("There is room up to the limits, a replacement counts its difference, a deletion always has room.", () => {
   const store = new MemoryStore(new MemoryDisk(), { flushes: "manual" });
-  const retained = new RetainedMessages(store, { messagesMax: 2, bytesMax: 20 });
+  const retained = new RetainedMessages(store, {
+    messagesMax: 2,
+    bytesMax: 20,
+    messagesPerUserMax: 2,
+  });
   const topics = new TopicTable();
   const message = (topic: string, payload: string): Message => {
     const bytes = Buffer.from(payload);
@@ -132,15 +137,15 @@ test("There is room up to the limits, a replacement counts its difference, a del
       expiresAt: undefined,
     };
   };
-  retained.keep(message("a", "123456789"));
-  assert.equal(retained.hasRoom(message("b", "123456789")), true);
-  assert.equal(retained.hasRoom(message("b", "1234567890")), false);
-  assert.equal(retained.hasRoom(message("a", "1234567890123456789")), true);
-  retained.keep(message("b", "1"));
-  assert.equal(retained.hasRoom(message("c", "1")), false);
-  assert.equal(retained.hasRoom(message("c", "")), true);
-  retained.keep(message("a", ""));
-  assert.equal(retained.hasRoom(message("c", "1")), true);
+  retained.keep(message("a", "123456789"), ANONYMOUS);
+  assert.equal(retained.hasRoom(message("b", "123456789"), ANONYMOUS), true);
+  assert.equal(retained.hasRoom(message("b", "1234567890"), ANONYMOUS), false);
+  assert.equal(retained.hasRoom(message("a", "1234567890123456789"), ANONYMOUS), true);
+  retained.keep(message("b", "1"), ANONYMOUS);
+  assert.equal(retained.hasRoom(message("c", "1"), ANONYMOUS), false);
+  assert.equal(retained.hasRoom(message("c", ""), ANONYMOUS), true);
+  retained.keep(message("a", ""), ANONYMOUS);
+  assert.equal(retained.hasRoom(message("c", "1"), ANONYMOUS), true);
 });
 
 test("A level with very many topics below it is matched.", () => {

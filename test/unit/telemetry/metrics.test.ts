@@ -15,6 +15,7 @@ function sourceOf(counters: Counters, state: { readonly uplink: string }): Metri
     counters: () => counters,
     connections: () => 3,
     sessions: () => ({ online: 3, offline: 2 }),
+    kept: () => ({ retainedMessages: 8, retainedBytes: 80, subscriptions: 11 }),
     store: () => ({ liveBytes: 4_096, pendingBytes: 17 }),
     streams: () => [{ name: "telemetry", messages: 12, bytes: 340 }],
     uplinks: () => [
@@ -73,6 +74,10 @@ test("metrics show what the source says at the time of the scrape", async () => 
     'rillmq_messages_received_total{qos="1"}': 42,
     'rillmq_messages_delivered_total{qos="2"}': 0,
     'rillmq_messages_dropped_total{reason="slow-subscriber"}': 4,
+    rillmq_retained_messages: 8,
+    rillmq_retained_bytes: 80,
+    rillmq_subscriptions: 11,
+    'rillmq_limits_reached_total{limit="topic"}': 0,
     rillmq_store_live_bytes: 4_096,
     rillmq_store_pending_bytes: 17,
     'rillmq_stream_messages{stream="telemetry"}': 12,

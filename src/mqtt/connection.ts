@@ -245,8 +245,19 @@ export class MqttConnection implements Subscriber, Due {
 
   #decodeChunk(chunk: Uint8Array): void {
     this.#lastReceivedAt = this.#broker.clock.now();
+    if (this.#state === "awaitingConnect" && this.#beginsWrongly(chunk)) {
+      this.#onError(protocolError("the first packet is not CONNECT"));
+      return;
+    }
     this.#decoder.feed(chunk);
     this.#decodeAll();
+  }
+
+  /** What cannot become a CONNECT is not waited for, however long it says it is [MQTT-3.1.0-1]. */
+  #beginsWrongly(chunk: Uint8Array): boolean {
+    const [first] = chunk;
+    if (first === undefined || this.#decoder.bufferedBytes > 0) return false;
+    return first >>> 4 !== PacketType.connect;
   }
 
   #decodeAll(): void {

@@ -34,6 +34,15 @@ test("A first packet that is not CONNECT ends the connection without an answer. 
   assert.equal(client.isClosed, true);
 });
 
+test("What cannot become a CONNECT is not waited for. [MQTT-3.1.0-1]", () => {
+  const node = new VirtualNode();
+  const client = node.dial();
+  // A PUBREC of 82 bytes, if it were one.
+  client.sendBytes(Buffer.from("PRI * HTTP/2.0"));
+  assert.equal(client.isClosed, true);
+  assert.equal(node.broker.counters.protocolErrors, 1);
+});
+
 test("A second CONNECT is a protocol error. [MQTT-3.1.0-2]", () => {
   const node = new VirtualNode();
   const client = node.connect("c");

@@ -19,7 +19,7 @@ import type { Broker } from "../broker/broker.ts";
 import type { Due } from "../broker/due.ts";
 import type { Message, QoS } from "../broker/message.ts";
 import type { Session } from "../broker/session.ts";
-import type { CommitNumber } from "../broker/store.ts";
+import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
 import type { EndReason, Subscriber } from "../broker/subscriber.ts";
 import { after, type Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
@@ -75,6 +75,8 @@ export class MqttConnection implements Subscriber, Due {
   #outgoing: Outgoing | undefined;
   #deadline: Deadline<Due> | undefined;
   #lastReceivedAt: Instant;
+  /** CONNACK has left; before it the broker says nothing [MQTT-3.2.0-1]. */
+  #isAnnounced = false;
   /** The broker ends, not the client: nothing is done about the session. */
   #isAbandoned = false;
   /** A PUBLISH that waits for room and what came behind it, and since when. */
@@ -319,8 +321,14 @@ export class MqttConnection implements Subscriber, Due {
     const session = this.#session;
     if (session === undefined) throw protocolError("the first packet is not CONNECT");
     if (packet.type === PacketType.disconnect) this.#disconnect(packet, session);
-    else if (packet.type === PacketType.pingreq) this.#send({ type: PacketType.pingresp });
+    else if (packet.type === PacketType.pingreq) this.#ping();
     else this.#control.handle(packet, session);
+  }
+
+  /** Overtakes acknowledgements that wait, but not CONNACK. */
+  #ping(): void {
+    if (this.#isAnnounced) this.#send({ type: PacketType.pingresp });
+    else this.#acks.push(NO_COMMIT, { type: PacketType.pingresp });
   }
 
   #connect(packet: ConnectPacket): void {
@@ -489,6 +497,7 @@ export class MqttConnection implements Subscriber, Due {
         this.#link.touch();
         break;
       default:
+        if (ack.type === PacketType.connack) this.#isAnnounced = true;
         this.#send(ack);
     }
     if (this.#isFullOfAcks && this.#acks.size === 0) this.#decodeOn();
@@ -512,7 +521,9 @@ export class MqttConnection implements Subscriber, Due {
   #fail(reasonCode: number): void {
     if (this.#state === "closed") return;
     const farewell = farewellOf(this.#state === "connected", this.#version, reasonCode);
-    if (farewell !== undefined) this.#send(farewell);
+    // A client that was accepted and does not know it yet is told nothing [MQTT-3.14.0-1].
+    const maySay = this.#state !== "connected" || this.#isAnnounced;
+    if (farewell !== undefined && maySay) this.#send(farewell);
     this.#close(true);
   }
 

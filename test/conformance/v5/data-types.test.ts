@@ -1,81 +1,81 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PacketType } from "../../../src/mqtt/packet.ts";
+import { connectOf, field, framed, properties } from "../bytes.ts";
 import { edgeForFile } from "../edge.ts";
 import { publishOf, StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile();
 
-/** A length before each part: hexadecimal digits, and text in quotes. */
-const string = (hex: string): string => `${(hex.length / 2).toString(16).padStart(4, "0")} ${hex}`;
-
-/** A packet: its Remaining Length is put in. */
-function packet(first: string, ...parts: readonly string[]): string {
-  const hex = parts.join("").replace(/ /g, "");
-  return `${first} ${(hex.length / 2).toString(16).padStart(2, "0")} ${hex}`;
-}
-
 /** Where a client sends a UTF-8 encoded string, each with this string in it. */
 const AFTER_CONNECT: readonly [what: string, bytes: (text: string) => string][] = [
-  ["PUBLISH topic", (text) => packet("32", string(text), "0001 00")],
-  ["content type", (text) => packet("32", "0001 61 0001", property("03", string(text)))],
-  ["response topic", (text) => packet("32", "0001 61 0001", property("08", string(text)))],
-  ["SUBSCRIBE topic filter", (text) => packet("82", "0001 00", string(text), "00")],
-  ["UNSUBSCRIBE topic filter", (text) => packet("a2", "0001 00", string(text))],
-  ["PUBACK reason string", (text) => packet("40", "0001 00", property("1f", string(text)))],
-  ["PUBREC reason string", (text) => packet("50", "0001 00", property("1f", string(text)))],
-  ["PUBREL reason string", (text) => packet("62", "0001 00", property("1f", string(text)))],
-  ["PUBCOMP reason string", (text) => packet("70", "0001 00", property("1f", string(text)))],
-  ["DISCONNECT reason string", (text) => packet("e0", "04", property("1f", string(text)))],
+  ["PUBLISH topic", (text) => framed("32", field(text), "0001 00")],
+  ["content type", (text) => framed("32", "0001 61 0001", properties("03", field(text)))],
+  ["response topic", (text) => framed("32", "0001 61 0001", properties("08", field(text)))],
+  ["SUBSCRIBE topic filter", (text) => framed("82", "0001 00", field(text), "00")],
+  ["UNSUBSCRIBE topic filter", (text) => framed("a2", "0001 00", field(text))],
+  ["PUBACK reason string", (text) => framed("40", "0001 00", properties("1f", field(text)))],
+  ["PUBREC reason string", (text) => framed("50", "0001 00", properties("1f", field(text)))],
+  ["PUBREL reason string", (text) => framed("62", "0001 00", properties("1f", field(text)))],
+  ["PUBCOMP reason string", (text) => framed("70", "0001 00", properties("1f", field(text)))],
+  ["DISCONNECT reason string", (text) => framed("e0", "04", properties("1f", field(text)))],
 ];
 
 /** User properties, by name and by value, in every packet that a client sends after CONNECT. */
 const USER_PROPERTIES: readonly [what: string, bytes: (text: string) => string][] = (
   [
-    ["PUBLISH", (pair) => packet("32", "0001 61 0001", pair)],
-    ["PUBACK", (pair) => packet("40", "0001 00", pair)],
-    ["PUBREC", (pair) => packet("50", "0001 00", pair)],
-    ["PUBREL", (pair) => packet("62", "0001 00", pair)],
-    ["PUBCOMP", (pair) => packet("70", "0001 00", pair)],
-    ["SUBSCRIBE", (pair) => packet("82", "0001", pair, string("61"), "00")],
-    ["UNSUBSCRIBE", (pair) => packet("a2", "0001", pair, string("61"))],
-    ["DISCONNECT", (pair) => packet("e0", "04", pair)],
+    ["PUBLISH", (pair) => framed("32", "0001 61 0001", pair)],
+    ["PUBACK", (pair) => framed("40", "0001 00", pair)],
+    ["PUBREC", (pair) => framed("50", "0001 00", pair)],
+    ["PUBREL", (pair) => framed("62", "0001 00", pair)],
+    ["PUBCOMP", (pair) => framed("70", "0001 00", pair)],
+    ["SUBSCRIBE", (pair) => framed("82", "0001", pair, field("61"), "00")],
+    ["UNSUBSCRIBE", (pair) => framed("a2", "0001", pair, field("61"))],
+    ["DISCONNECT", (pair) => framed("e0", "04", pair)],
   ] satisfies [string, (pair: string) => string][]
 ).flatMap(([what, bytes]) => [
-  [`name in ${what}`, (text: string) => bytes(property("26", string(text), string("61")))],
-  [`value in ${what}`, (text: string) => bytes(property("26", string("61"), string(text)))],
+  [`name in ${what}`, (text: string) => bytes(properties("26", field(text), field("61")))],
+  [`value in ${what}`, (text: string) => bytes(properties("26", field("61"), field(text)))],
 ]);
-
-/** Property Length and one property. */
-function property(id: string, ...parts: readonly string[]): string {
-  const hex = `${id}${parts.join("")}`.replace(/ /g, "");
-  return `${(hex.length / 2).toString(16).padStart(2, "0")} ${hex}`;
-}
 
 /** CONNECT with this string in one field; the others are well-formed. */
 const CONNECTS: readonly [what: string, bytes: (text: string) => string][] = [
-  ["Client Identifier", (text) => connect("02", "00", string(text))],
-  ["Will Topic", (text) => connect("06", "00", "0000 00", string(text), "0000")],
-  ["User Name", (text) => connect("82", "00", "0000", string(text))],
-  ["user property", (text) => connect("02", property("26", string("61"), string(text)), "0000")],
-  ["authentication method", (text) => connect("02", property("15", string(text)), "0000")],
+  ["Client Identifier", (text) => connectOf("02", "00", field(text))],
+  ["Will Topic", (text) => connectOf("06", "00", "0000 00", field(text), "0000")],
+  ["User Name", (text) => connectOf("82", "00", "0000", field(text))],
+  ["user property", (text) => connectOf("02", properties("26", field("61"), field(text)), "0000")],
+  ["authentication method", (text) => connectOf("02", properties("15", field(text)), "0000")],
   [
     "content type of the will",
-    (text) => connect("06", "00", "0000", property("03", string(text)), "0001 61 0000"),
+    (text) => connectOf("06", "00", "0000", properties("03", field(text)), "0001 61 0000"),
   ],
   [
     "response topic of the will",
-    (text) => connect("06", "00", "0000", property("08", string(text)), "0001 61 0000"),
+    (text) => connectOf("06", "00", "0000", properties("08", field(text)), "0001 61 0000"),
   ],
   [
     "user property of the will",
     (text) =>
-      connect("06", "00", "0000", property("26", string(text), string("61")), "0001 61 0000"),
+      connectOf("06", "00", "0000", properties("26", field(text), field("61")), "0001 61 0000"),
   ],
 ];
 
-const connect = (flags: string, ...parts: readonly string[]): string =>
-  packet("10", "0004 4d515454 05", flags, "0000", ...parts);
+test("The same packets with a well-formed string are taken. [MQTT-1.5.4-1, MQTT-1.5.7-1]", async () => {
+  for (const [where, bytes] of CONNECTS) {
+    const client = await StrictClient.dial(edge.broker.port);
+    client.sendWire(bytes("c3a9"));
+    const answer = where === "authentication method" ? "connack 0x8c" : "connack";
+    assert.ok((await client.takeArrival()).text.startsWith(answer), where);
+  }
+  for (const [where, bytes] of [...AFTER_CONNECT, ...USER_PROPERTIES]) {
+    const client = await StrictClient.join(edge.broker.port, "well-formed");
+    client.sendWire(bytes("c3a9"));
+    client.sendWire("c0 00 e0 00");
+    const lines = await client.rest();
+    assert.ok(!lines.some((line) => line.startsWith("disconnect")), where);
+    assert.equal(lines.includes("pingresp"), !where.includes("DISCONNECT"), where);
+  }
+});
 
 const ILL_FORMED: readonly [what: string, hex: string][] = [
   ["a surrogate U+D800", "eda080"],
@@ -90,7 +90,7 @@ const ILL_FORMED: readonly [what: string, hex: string][] = [
 ];
 
 for (const [what, hex] of ILL_FORMED) {
-  test(`A string with ${what} is malformed wherever it stands. [MQTT-1.5.4-1, MQTT-1.5.7-1]`, async () => {
+  test(`A string with ${what} is malformed wherever it stands. [MQTT-1.5.4-1, MQTT-1.5.7-1, MQTT-3.1.3-4, MQTT-3.1.3-11, MQTT-3.1.3-12, MQTT-3.3.2-1, MQTT-3.3.2-13, MQTT-3.3.2-19, MQTT-3.8.3-1, MQTT-3.10.3-1]`, async () => {
     for (const [, bytes] of CONNECTS) {
       const client = await StrictClient.dial(edge.broker.port);
       client.sendWire(bytes(hex));
@@ -140,7 +140,7 @@ test("A byte order mark is a character of its topic and is not stripped. [MQTT-1
   // Nobody asked for the topic without it.
   client.sendWire("30 04 0001 61 00");
   await client.getsNothing();
-  client.sendWire(packet("30", string("efbbbf61"), property("03", string("efbbbf62"))));
+  client.sendWire(framed("30", field("efbbbf61"), properties("03", field("efbbbf62"))));
   assert.equal((await client.takeArrival()).hex, "300e0004efbbbf6107030004efbbbf62");
 });
 

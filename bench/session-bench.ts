@@ -93,6 +93,7 @@ async function measure(subscribers: number, isDurable: boolean): Promise<Figures
     clock,
     limits: LIMITS,
     authorizer: new Authorization(),
+    system: undefined,
     onSubscriptionRevoked: () => undefined,
     streams: [
       { name: "telemetry", filters: ["sim/#"], bytesMax: 1e9, whenFull: "drop-oldest" as const },

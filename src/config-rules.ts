@@ -126,6 +126,9 @@ function streamRules({ streams }: Outline): BrokenRule[] {
   return [...broken, ...repeated(filters, (index) => places[index]?.path ?? [])];
 }
 
+/** More often than that nobody can look. */
+const SYS_INTERVAL_MS_MIN = 100;
+
 function sizeRules(input: Readonly<Record<string, unknown>>): BrokenRule[] {
   const store = storeSchema.safeParse(input["store"] ?? {}).data;
   const mqtt = mqttSchema.safeParse(input["mqtt"] ?? {}).data;
@@ -137,6 +140,9 @@ function sizeRules(input: Readonly<Record<string, unknown>>): BrokenRule[] {
   if (mqtt !== undefined && mqtt.keepAliveMinSeconds > mqtt.keepAliveMaxSeconds) {
     const reason = "more than mqtt.keepAliveMaxSeconds";
     broken.push({ path: ["mqtt", "keepAliveMinSeconds"], reason });
+  }
+  if (mqtt !== undefined && mqtt.sysIntervalMs > 0 && mqtt.sysIntervalMs < SYS_INTERVAL_MS_MIN) {
+    broken.push({ path: ["mqtt", "sysIntervalMs"], reason: "expected 0, or 100ms or more" });
   }
   if (mqtt !== undefined && mqtt.maxPacketBytes > store.pendingBytesMax) {
     broken.push({

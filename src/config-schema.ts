@@ -182,6 +182,11 @@ export const mqttSchema = z.strictObject({
     { min: 1, max: 65_535 },
     "Most QoS 1 and 2 messages sent to one client and not yet acknowledged by it.",
   ),
+  sysIntervalMs: milliseconds(
+    "10s",
+    { min: 0, max: HOUR },
+    "How often changed values are published below `$SYS/broker/`, 100 ms at least; 0: there are no such topics.",
+  ),
   sessionsMax: count(20_000, { min: 1, max: 1_000_000 }, "Most sessions, with and without client."),
   sessionExpiryMaxSeconds: seconds(
     "7d",

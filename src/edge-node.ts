@@ -12,6 +12,7 @@ import { Broker } from "./broker/broker.ts";
 import { Counters } from "./broker/counters.ts";
 import { brokerKey } from "./broker/session-records.ts";
 import type { LogId, Sequence } from "./broker/store.ts";
+import type { SystemOptions } from "./broker/sys-topics.ts";
 import { buildUplinks } from "./build-uplinks.ts";
 import type { Config } from "./config.ts";
 import type { Clock } from "./lib/clock.ts";
@@ -31,6 +32,7 @@ import {
   uplinkView,
 } from "./node-metrics.ts";
 import { connectionOptionsOf, limitsOf, streamSettings } from "./node-options.ts";
+import { packageVersion } from "./package-version.ts";
 import { openLmdbStore } from "./store/lmdb-store.ts";
 import type { LogStore } from "./store/log-store.ts";
 import type { Log } from "./telemetry/log.ts";
@@ -57,8 +59,17 @@ export interface EdgeNodeOptions {
   readonly authorizer: Authorizer;
   /** A commit took so long, in seconds. */
   readonly observeFlush: (seconds: number) => void;
+  /** Bytes of MQTT and network connections since the start. */
+  readonly traffic: () => Traffic;
   /** All network connections are to be dropped: the store failed. */
   readonly dropConnections: () => void;
+}
+
+/** What went through the listeners since the start. */
+export interface Traffic {
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly opened: number;
 }
 
 interface Running {
@@ -132,6 +143,7 @@ export class EdgeNode {
       limits: limitsOf(config),
       authorizer: this.#options.authorizer,
       streams: config.streams.map(streamSettings),
+      system: this.#systemOptions(store),
       deliveredBefore: (stream) => this.#deliveredBefore(stream),
       onSealing: () => {
         this.#sealedAt = performance.now();
@@ -236,6 +248,30 @@ export class EdgeNode {
           done(outcome);
           this.turn.schedule();
         }),
+    };
+  }
+
+  /** What is told under `$SYS`. */
+  #systemOptions(store: LogStore): SystemOptions | undefined {
+    const { config, traffic } = this.#options;
+    const intervalMs = config.mqtt.sysIntervalMs;
+    if (intervalMs === 0) return undefined;
+    return {
+      intervalMs,
+      version: `rillmq version ${packageVersion()}`,
+      view: () => {
+        const { bytesReceived, bytesSent, opened } = traffic();
+        return { counters: this.#totals(), bytesReceived, bytesSent, socketsOpened: opened };
+      },
+      costs: () => {
+        const { liveBytes, messages } = storeSizes(store);
+        return {
+          storeMessages: messages,
+          storeBytes: liveBytes,
+          heapBytes: process.memoryUsage().heapUsed,
+          uptimeSeconds: Math.floor(process.uptime()),
+        };
+      },
     };
   }
 

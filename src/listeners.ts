@@ -1,7 +1,7 @@
 /** From configuration to listeners: where, with which certificate, within which bounds. */
 import { type Config, listenerEndpoint, type TlsConfig } from "./config.ts";
 import { isLoopback } from "./config-address.ts";
-import type { EdgeNode } from "./edge-node.ts";
+import type { EdgeNode, Traffic } from "./edge-node.ts";
 import { OperatingError } from "./lib/operating-error.ts";
 import { allowsAnonymous } from "./listener-access.ts";
 import { Admission } from "./net/admission.ts";
@@ -53,10 +53,19 @@ export class Listeners {
     for (const listener of this.#options.config.listeners) await this.#openOne(listener);
   }
 
-  /** What was refused or ended, and certificates read while running. */
+  /** What went through since the start. */
+  get traffic(): Traffic {
+    return this.#counters;
+  }
+
+  /** What came and went, what was refused or ended, and certificates read while running. */
   metrics(): NetworkView {
     const counters = this.#counters;
+    const { bytesReceived, bytesSent, opened } = counters;
     return {
+      bytesReceived,
+      bytesSent,
+      opened,
       dropped: [
         ["too-many-from-address", counters.tooManyFromAddress],
         ["unauthenticated-shed", counters.unauthenticatedShed],

@@ -140,6 +140,7 @@ class Server {
       authenticator: access.authenticator,
       authorizer: access.authorization,
       observeFlush: (seconds) => this.#observeFlush(seconds),
+      traffic: () => this.#listeners?.traffic ?? { bytesReceived: 0, bytesSent: 0, opened: 0 },
       dropConnections: () => this.#listeners?.dropAll(),
     });
   }

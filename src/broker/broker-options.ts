@@ -5,6 +5,7 @@ import type { BrokerLimits } from "./limits.ts";
 import type { Session } from "./session.ts";
 import type { LogId, Sequence, Store } from "./store.ts";
 import type { StreamLoss, StreamSettings } from "./streams.ts";
+import type { SystemOptions } from "./sys-topics.ts";
 
 /** All of it holds for the broker's whole life. */
 export interface BrokerOptions {
@@ -14,6 +15,8 @@ export interface BrokerOptions {
   /** Who may publish and subscribe to what; tell `onPolicyChanged` when its answers change. */
   readonly authorizer: Authorizer;
   readonly streams: readonly StreamSettings[];
+  /** What it tells under `$SYS`; undefined: nothing. */
+  readonly system: SystemOptions | undefined;
   /** Below which sequence all uplinks have delivered a stream; undefined: none reads it. */
   readonly deliveredBefore: (log: LogId) => Sequence | undefined;
   /** A commit is about to be sealed. */

@@ -42,6 +42,7 @@ import {
 import { type Stream, type StreamLoss, Streams } from "./streams.ts";
 import { type RouteTarget, SubscriptionTree } from "./subscription-tree.ts";
 import { type SubscribeRequest, Subscriptions } from "./subscriptions.ts";
+import { SysTopics } from "./sys-topics.ts";
 import { type Topic, TopicTable } from "./topic.ts";
 import { Wills } from "./wills.ts";
 
@@ -69,6 +70,7 @@ export class Broker implements StoreEvents {
   readonly #store: Store;
   readonly #tree = new SubscriptionTree<Session>();
   readonly #wills: Wills;
+  readonly #system: SysTopics | undefined;
   /** Sessions with references for the open group; and for the sealed one. */
   #staged: Session[] = [];
   #sealed: Session[] = [];
@@ -89,7 +91,8 @@ export class Broker implements StoreEvents {
     const { store, clock, limits } = options;
     const { deadlines, counters } = this;
     this.streams = new Streams(options.streams, store);
-    this.retained = new RetainedMessages(store, limits.retained);
+    this.#system = this.#createSystem();
+    this.retained = new RetainedMessages(store, limits.retained, this.#system);
     this.#wills = new Wills(store, deadlines, (message, principal) =>
       this.#publishWill(message, principal),
     );
@@ -97,7 +100,7 @@ export class Broker implements StoreEvents {
       this.#waiting.add(outbound);
     });
     const context = { store, clock, deadlines, limits, tree: this.#tree, wills: this.#wills };
-    this.sessions = new Sessions({ ...context, outboundEvents });
+    this.sessions = new Sessions({ ...context, outboundEvents, counters });
     this.subscriptions = new Subscriptions(store, clock, limits, this.#tree, this.retained);
   }
 
@@ -171,6 +174,28 @@ export class Broker implements StoreEvents {
   publishInternal(message: Message, principal: Principal): void {
     const stream = this.streams.of(message.topic);
     this.#accept(message, undefined, principal, this.#tree.route(message.topic), stream);
+  }
+
+  /** What it tells about itself: to whoever listens, past streams and the store. */
+  #createSystem(): SysTopics | undefined {
+    const { system } = this.#options;
+    if (system === undefined) return undefined;
+    return new SysTopics(system, {
+      clock: this.clock,
+      deadlines: this.deadlines,
+      isWanted: () => this.#tree.hasFirstLevel("$SYS"),
+      publish: (message) => {
+        for (const target of this.#tree.route(message.topic)) this.#deliver(message, target, 0);
+      },
+      core: () => ({
+        clientsConnected: this.sessions.online,
+        clientsMaximum: this.sessions.onlineMax,
+        clientsTotal: this.sessions.size,
+        subscriptions: this.subscriptionCount,
+        sharedSubscriptions: 0,
+        retainedMessages: this.retained.size,
+      }),
+    });
   }
 
   #publishWill(message: Message, principal: Principal): void {

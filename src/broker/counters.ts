@@ -1,5 +1,13 @@
 /** What happened since the start; plain numbers, because the hot path adds to them. */
 export class Counters {
+  /** Packets of accepted clients and of those that want to be. */
+  packetsReceived = 0;
+  packetsSent = 0;
+  /** Payloads of messages from publishers and to subscribers. */
+  payloadBytesReceived = 0;
+  payloadBytesSent = 0;
+  /** Sessions that ended because nobody came back in time. */
+  sessionsExpired = 0;
   messagesReceivedQos0 = 0;
   messagesReceivedQos1 = 0;
   messagesReceivedQos2 = 0;

@@ -8,6 +8,7 @@ import type { Principal } from "./authenticator.ts";
 import { copyMessage, type Message } from "./message.ts";
 import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
 import type { Store } from "./store.ts";
+import type { SysTopics } from "./sys-topics.ts";
 import type { Topic, TopicTable } from "./topic.ts";
 
 export interface RetainedLimits {
@@ -28,14 +29,17 @@ class Node {
 export class RetainedMessages {
   readonly #store: Store;
   readonly #limits: RetainedLimits;
+  readonly #system: SysTopics | undefined;
   readonly #root = new Node();
   readonly #dirty = new Set<Topic>();
   readonly #perUser = new Map<Principal, number>();
   #size = 0;
   #bytes = 0;
 
-  constructor(store: Store, limits: RetainedLimits) {
+  /** `system` has the values of the topics below `$SYS`, which are as good as retained. */
+  constructor(store: Store, limits: RetainedLimits, system?: SysTopics) {
     this.#store = store;
+    this.#system = system;
     this.#limits = limits;
   }
 
@@ -103,7 +107,9 @@ export class RetainedMessages {
   }
 
   get(topic: Topic): Message | undefined {
-    return this.#find(topic)?.message;
+    const node = this.#find(topic);
+    // Nobody can publish below `$SYS`, so nothing is kept there.
+    return node === undefined ? this.#system?.get(topic) : node.message;
   }
 
   /** Who published what is kept for the topic. */
@@ -120,6 +126,7 @@ export class RetainedMessages {
       if (message.expiresAt === undefined || message.expiresAt > now) found.push(message.topic);
     };
     const levels = topicFilter.split("/");
+    if (levels[0] === "$SYS") return this.#system?.match(topicFilter) ?? found;
     let nodes: Node[] = [this.#root];
     for (const [depth, level] of levels.entries()) {
       if (level === "#") {

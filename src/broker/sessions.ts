@@ -3,6 +3,7 @@ import { after, type Clock, type Instant } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { RingBuffer } from "../lib/ring-buffer.ts";
 import { ANONYMOUS, type Principal } from "./authenticator.ts";
+import type { Counters } from "./counters.ts";
 import type { Due } from "./due.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { OutboundEvents } from "./outbound-events.ts";
@@ -57,6 +58,7 @@ export interface SessionsContext {
   readonly tree: SubscriptionTree<Session>;
   readonly wills: Wills;
   readonly outboundEvents: OutboundEvents;
+  readonly counters: Counters;
 }
 
 export class Sessions {
@@ -65,6 +67,8 @@ export class Sessions {
   /** Numbers of ended sessions, each with the commit after which the last of their records is on disk. */
   readonly #sweeps = new RingBuffer<{ number: number; commit: CommitNumber }>();
   #lastNumber = 0;
+  #online = 0;
+  #onlineMax = 0;
 
   constructor(context: SessionsContext) {
     this.#context = context;
@@ -72,6 +76,16 @@ export class Sessions {
 
   get size(): number {
     return this.#sessions.size;
+  }
+
+  /** Sessions with a connection. */
+  get online(): number {
+    return this.#online;
+  }
+
+  /** The most there ever were. */
+  get onlineMax(): number {
+    return this.#onlineMax;
   }
 
   all(): IterableIterator<Session> {
@@ -122,6 +136,8 @@ export class Sessions {
     this.#context.deadlines.cancel(session.expiryDeadline);
     session.expiryMs = request.expiryMs;
     session.owner = subscriber;
+    this.#online++;
+    this.#onlineMax = Math.max(this.#onlineMax, this.#online);
     session.detachedAt = undefined;
     if (request.will !== undefined) wills.set(clientId, request.will);
     session.persist();
@@ -146,6 +162,7 @@ export class Sessions {
     const { clock, wills } = this.#context;
     const now = clock.now();
     session.detach();
+    this.#online--;
     session.detachedAt = now;
     if (options.expiryMs !== undefined) session.expiryMs = options.expiryMs;
     if (options.sendWill) wills.arm(session.clientId, now, session.expiryMs);
@@ -165,6 +182,7 @@ export class Sessions {
     for (const topicFilter of session.subscriptions.keys()) tree.remove(session, topicFilter);
     deadlines.cancel(session.expiryDeadline);
     session.hasEnded = true;
+    if (session.owner !== undefined) this.#online--;
     session.detach();
     this.#sessions.delete(session.clientId);
     if (!session.isDurable) return;
@@ -239,7 +257,10 @@ export class Sessions {
 
   #scheduleExpiry(session: Session): void {
     if (session.expiryMs === NEVER_MS || session.detachedAt === undefined) return;
-    const onDue = (): void => this.end(session);
+    const onDue = (): void => {
+      this.#context.counters.sessionsExpired++;
+      this.end(session);
+    };
     const at = after(session.detachedAt, session.expiryMs);
     session.expiryDeadline = this.#context.deadlines.add(at, { onDue });
   }

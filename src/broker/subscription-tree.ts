@@ -55,6 +55,11 @@ export class SubscriptionTree<S> {
     return this.#size;
   }
 
+  /** True when a topic filter begins with this level. */
+  hasFirstLevel(level: string): boolean {
+    return this.#root.children?.has(level) === true;
+  }
+
   /** Adds a subscription or replaces the one of the same subscriber and filter [MQTT-3.8.4-3]. */
   add(subscription: Subscription<S>): void {
     let node = this.#root;

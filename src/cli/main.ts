@@ -1,6 +1,5 @@
-import { readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { packageVersion } from "../package-version.ts";
 import { addConfigCommand } from "./config-command.ts";
 import { EXIT_CODES_HELP, ExitCode } from "./exit-code.ts";
 import { addPasswdCommand } from "./passwd-command.ts";
@@ -9,21 +8,6 @@ import { addServeCommand } from "./serve-command.ts";
 import { addStatusCommand } from "./status-command.ts";
 import { addSubCommand } from "./sub-command.ts";
 import { addUplinkCommand } from "./uplink-command.ts";
-
-/** The version in the package's own file, which is some folders above both the source and what is built of it. */
-function packageVersion(): string {
-  let folder = import.meta.dirname;
-  while (folder !== dirname(folder)) {
-    folder = dirname(folder);
-    try {
-      const text = readFileSync(join(folder, "package.json"), "utf8");
-      return (JSON.parse(text) as { readonly version: string }).version;
-    } catch {
-      // Not in this folder: look above it.
-    }
-  }
-  return "unknown";
-}
 
 /** `--version` works after every command. */
 function setVersion(command: Command, version: string): void {

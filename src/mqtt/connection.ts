@@ -227,7 +227,12 @@ export class MqttConnection implements Subscriber, Due {
       retain,
       subscriptionIds,
     );
-    if (isWritten === true) this.#link.touch();
+    if (isWritten === true) {
+      const { counters } = this.#broker;
+      counters.packetsSent++;
+      counters.payloadBytesSent += message.payloadEnd - message.payloadStart;
+      this.#link.touch();
+    }
     // As if it had been sent and acknowledged [MQTT-3.1.2-25].
     else if (qos > 0) this.#session?.outbound.discard(packetId);
     else this.#broker.counters.droppedTooLarge++;
@@ -267,6 +272,7 @@ export class MqttConnection implements Subscriber, Due {
       while (this.#canDecode()) {
         const packet = this.#decoder.next();
         if (packet === undefined) return;
+        this.#broker.counters.packetsReceived++;
         if (this.#rate !== undefined && packet.type === PacketType.publish) {
           this.#countRate(this.#rate, packet);
         }
@@ -493,6 +499,7 @@ export class MqttConnection implements Subscriber, Due {
       case PacketType.pubrel:
       case PacketType.pubcomp:
         if (ack.type === PacketType.puback || ack.reasonCode >= 0x80) this.#inbound.onAnswered(ack);
+        this.#broker.counters.packetsSent++;
         writeAck(this.#link.output, ack.type, ack.packetId, ack.reasonCode, this.#version);
         this.#link.touch();
         break;
@@ -507,6 +514,7 @@ export class MqttConnection implements Subscriber, Due {
   }
 
   #send(packet: OutgoingPacket): void {
+    this.#broker.counters.packetsSent++;
     encodePacket(this.#link.output, packet, this.#version, this.#granted?.packetBytesMax);
     this.#link.touch();
   }

@@ -106,7 +106,7 @@ export class Inbound {
       if (qos > 0) this.#release();
       return false;
     }
-    this.#count(qos);
+    this.#count(packet);
     if (qos > 0) this.#answer(packet, session, outcome);
     return true;
   }
@@ -234,8 +234,9 @@ export class Inbound {
     if (this.#unanswered > 0) this.#unanswered--;
   }
 
-  #count(qos: number): void {
+  #count({ qos, payloadStart, payloadEnd }: PublishPacket): void {
     const { counters } = this.#broker;
+    counters.payloadBytesReceived += payloadEnd - payloadStart;
     if (qos === 0) counters.messagesReceivedQos0++;
     else if (qos === 1) counters.messagesReceivedQos1++;
     else counters.messagesReceivedQos2++;

@@ -156,6 +156,7 @@ export class Listener {
   #onSocket(socket: Socket): void {
     const { admission } = this.#options;
     socket.on("error", () => undefined);
+    this.#options.counters.opened++;
     const ticket = admission.admit(socket);
     if (ticket === undefined) {
       socket.destroy();

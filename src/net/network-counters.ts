@@ -1,5 +1,10 @@
 /** What the network side refused or ended since the start; plain numbers, read by the metrics. */
 export class NetworkCounters {
+  /** Bytes of MQTT, without what TLS and WebSocket add. */
+  bytesReceived = 0;
+  bytesSent = 0;
+  /** Connections that a listener took, whatever became of them. */
+  opened = 0;
   /** Refused: its address has `connectionsPerAddressMax` connections already. */
   tooManyFromAddress = 0;
   /** Ended before their CONNECT was accepted, to make room for newer ones. */

@@ -40,6 +40,7 @@ export function acceptOn(
     wire,
     peer,
     turn,
+    counters,
     outputBytesMax,
     writeTimeoutMs,
     onRoom: () => connection?.onRoom(),
@@ -56,6 +57,7 @@ export function acceptOn(
 
 /** Hands received bytes to the protocol. Hot path: per chunk. */
 export function receive(options: ServeOptions, connection: MqttConnection, chunk: Buffer): void {
+  options.counters.bytesReceived += chunk.length;
   try {
     connection.receive(chunk);
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { ByteWriter, recycle } from "../lib/byte-writer.ts";
 import type { Link, Peer } from "../mqtt/link.ts";
+import type { NetworkCounters } from "./network-counters.ts";
 import type { Turn, TurnLink } from "./turn.ts";
 import { unsentBytes, type Wire } from "./wire.ts";
 
@@ -19,6 +20,7 @@ export interface SocketLinkOptions {
   readonly wire: Wire;
   readonly peer: Peer;
   readonly turn: Turn;
+  readonly counters: NetworkCounters;
   /** Write budget, in bytes. */
   readonly outputBytesMax: number;
   /** With output over budget and no byte taken by the kernel for so long the connection is destroyed. */
@@ -97,6 +99,7 @@ export class SocketLink implements Link, TurnLink {
       recycle(bytes);
       return;
     }
+    this.#options.counters.bytesSent += end;
     wire.write(bytes.subarray(0, end), () => {
       recycle(bytes);
       this.#onWritten();

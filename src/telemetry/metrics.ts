@@ -44,6 +44,10 @@ export interface UplinkView {
 /** What listeners refused or ended, and certificates read while running; totals by reason and result. */
 export interface NetworkView {
   readonly dropped: readonly (readonly [reason: string, count: number])[];
+  /** Bytes of MQTT, and connections that were accepted by a listener. */
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly opened: number;
   readonly certificates: readonly (readonly [result: string, count: number])[];
 }
 
@@ -143,6 +147,29 @@ const TOTALS: readonly Total[] = [
     ],
   },
   {
+    name: "rillmq_packets_total",
+    help: "MQTT packets, by direction.",
+    label: "direction",
+    parts: [
+      ["packetsReceived", "received"],
+      ["packetsSent", "sent"],
+    ],
+  },
+  {
+    name: "rillmq_payload_bytes_total",
+    help: "Bytes of payloads from publishers and to subscribers.",
+    label: "direction",
+    parts: [
+      ["payloadBytesReceived", "received"],
+      ["payloadBytesSent", "sent"],
+    ],
+  },
+  {
+    name: "rillmq_sessions_expired_total",
+    help: "Sessions that ended because nobody came back in time.",
+    parts: [["sessionsExpired"]],
+  },
+  {
     name: "rillmq_messages_dropped_total",
     help: "Messages not delivered to somebody by a declared policy, by reason.",
     label: "reason",
@@ -219,6 +246,16 @@ function addClients(collected: Collected, source: MetricsSource): void {
     ["result"],
     () => source.network().certificates.map(([result, total]): Sample => [total, { result }]),
   );
+  collected.counter("rillmq_network_bytes_total", "Bytes of MQTT.", ["direction"], () => {
+    const { bytesReceived, bytesSent } = source.network();
+    return [
+      [bytesReceived, { direction: "received" }],
+      [bytesSent, { direction: "sent" }],
+    ];
+  });
+  collected.counter("rillmq_connections_opened_total", "Network connections opened.", [], () => [
+    [source.network().opened],
+  ]);
   for (const { name, help, label, parts } of TOTALS) {
     collected.counter(name, help, label === undefined ? [] : [label], () => {
       const counters = source.counters();

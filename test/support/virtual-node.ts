@@ -7,6 +7,7 @@ import { type AccessPolicy, Authorization } from "../../src/broker/authorization
 import { Broker } from "../../src/broker/broker.ts";
 import type { BrokerLimits } from "../../src/broker/limits.ts";
 import type { StreamLoss, StreamSettings } from "../../src/broker/streams.ts";
+import type { SystemOptions } from "../../src/broker/sys-topics.ts";
 import type { Clock, Instant } from "../../src/lib/clock.ts";
 import { MqttConnection } from "../../src/mqtt/connection.ts";
 import type { ConnectionOptions } from "../../src/mqtt/connection-options.ts";
@@ -26,6 +27,8 @@ export interface VirtualNodeOptions {
   readonly retained?: Partial<BrokerLimits["retained"]>;
   readonly limits?: Partial<Omit<BrokerLimits, "outbound" | "retained">>;
   readonly connection?: Partial<ConnectionOptions>;
+  /** What is told under `$SYS`; by default nothing. */
+  readonly system?: (broker: () => Broker | undefined) => SystemOptions;
 }
 
 class VirtualClock implements Clock {
@@ -161,6 +164,7 @@ export class VirtualNode {
       onSubscriptionRevoked: ({ clientId }, topicFilter) =>
         this.revoked.push(`${clientId} ${topicFilter}`),
       streams,
+      system: this.#options.system?.(() => this.broker),
       deliveredBefore: () => undefined,
       onSealing: () => undefined,
       onFlushed: () => undefined,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Socket } from "node:net";
 import { type TestContext, test } from "node:test";
+import { NetworkCounters } from "../../../src/net/network-counters.ts";
 import { SocketLink } from "../../../src/net/socket-link.ts";
 import { Turn } from "../../../src/net/turn.ts";
 import type { Wire } from "../../../src/net/wire.ts";
@@ -47,6 +48,7 @@ function fixture(t: TestContext) {
     wire,
     peer: { address: "127.0.0.1", certificateSubject: undefined },
     turn: new Turn(() => undefined),
+    counters: new NetworkCounters(),
     outputBytesMax: BUDGET,
     writeTimeoutMs: WRITE_TIMEOUT_MS,
     onRoom: () => {

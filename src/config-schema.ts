@@ -122,6 +122,11 @@ export const storeSchema = z.strictObject({
     { min: 0, max: 50 },
     "How long a lone message waits for company before its commit; spares flash, costs latency.",
   ),
+  pinBytesMax: size(
+    "64MiB",
+    { min: 64 * KiB, max: TiB },
+    "What sessions that are far behind may keep the logs from letting go of; beyond it what they are still owed is copied, where that gives back at least twice as much.",
+  ),
   diskReserveBytes: measure(
     { min: 0, max: TiB },
     "bytes or a size such as 64KiB",
@@ -201,8 +206,22 @@ export const mqttSchema = z.strictObject({
   backlogMessagesMax: count(
     100_000,
     { min: 1, max: 100_000_000 },
-    "Most messages that wait in one durable session; what exceeds it is dropped, oldest first, and counted.",
+    "Most messages that wait in one durable session; see `backlogWhenFull`.",
   ),
+  backlogBytesMax: size(
+    "64MiB",
+    { min: 64 * KiB, max: TiB },
+    "Most bytes of messages that wait in one durable session; see `backlogWhenFull`.",
+  ),
+  backlogMaxAgeMs: milliseconds(
+    "0",
+    { min: 0, max: 10 * 365 * 24 * HOUR },
+    "Messages that wait in a durable session for longer are dropped and counted; 0: none for its age.",
+  ),
+  backlogWhenFull: z.enum(["drop-oldest", "reject"]).default("drop-oldest").meta({
+    description:
+      "At `backlogMessagesMax` or `backlogBytesMax`: `drop-oldest` makes room, counts and logs what was dropped; `reject` refuses QoS 1 and 2 messages for that session with reason code 0x97 (a 3.1.1 publisher is held back), so that one absent client stops the publishers of its topics.",
+  }),
   subscriptionsPerSessionMax: count(1_000, { min: 1, max: 1_000_000 }, "Most of one session."),
   topicBytesMax: size(
     "4KiB",

@@ -45,6 +45,9 @@ const REOPEN_MS = 1_000;
 const UNHEALTHY_MS = 300_000;
 const UPLINK_STOP_MS = 1_000;
 const SUBSCRIPTION_REVOKED = "the rules do not allow this subscription any more";
+const BACKLOG_DROPPED = "a session's backlog is full or too old: oldest messages dropped";
+/** Log entries about that; `more` in each says how many were held back. */
+const BACKLOG_DROPS_PER_SECOND = 2;
 /** Log entries about single subscriptions; their number is told besides. */
 const REVOCATIONS_PER_SECOND = 20;
 const EDGE_ID_KEY = brokerKey("edgeId");
@@ -93,6 +96,7 @@ export class EdgeNode {
   /** Since when there is no store; by the monotonic clock. */
   #downSince: number | undefined;
   readonly #revocations = new LogThrottle(REVOCATIONS_PER_SECOND, () => performance.now());
+  readonly #backlogDrops = new LogThrottle(BACKLOG_DROPS_PER_SECOND, () => performance.now());
   /** Counters of brokers before the present one. */
   #counters = new Counters();
 
@@ -150,6 +154,10 @@ export class EdgeNode {
       },
       onFlushed: () => this.#onFlushed(),
       onLoss: (loss) => log("warn", "stream is full: oldest records dropped", { ...loss }),
+      onBacklogDropped: (clientId, count) => {
+        const more = this.#backlogDrops.admit();
+        if (more !== undefined) log("warn", BACKLOG_DROPPED, { clientId, count, more });
+      },
       onSubscriptionRevoked: ({ principal: user, clientId }, topicFilter) => {
         if (this.#revocations.admit() === undefined) return;
         log("warn", SUBSCRIPTION_REVOKED, { user, clientId, topicFilter });

@@ -23,18 +23,22 @@ function expiryMaxMs(config: Config): number {
 
 /** Limits of the broker: of its sessions, their windows and backlogs, and of retained messages. */
 export function limitsOf(config: Config): BrokerLimits {
-  const { mqtt } = config;
+  const { mqtt, store } = config;
   return {
     outbound: {
       inflightMax: mqtt.inflightMax,
       memoryBacklogBytesMax: mqtt.memoryBacklogBytesMax,
       backlogMessagesMax: mqtt.backlogMessagesMax,
+      backlogBytesMax: mqtt.backlogBytesMax,
+      backlogAgeMaxMs: mqtt.backlogMaxAgeMs === 0 ? undefined : mqtt.backlogMaxAgeMs,
+      backlogWhenFull: mqtt.backlogWhenFull,
     },
     retained: {
       messagesMax: mqtt.retainedMessagesMax,
       bytesMax: mqtt.retainedBytesMax,
       messagesPerUserMax: mqtt.retainedMessagesPerUserMax,
     },
+    pinBytesMax: store.pinBytesMax,
     sessionsMax: mqtt.sessionsMax,
     subscriptionsPerSessionMax: mqtt.subscriptionsPerSessionMax,
     sessionExpiryMaxMs: expiryMaxMs(config),

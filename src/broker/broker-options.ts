@@ -24,6 +24,8 @@ export interface BrokerOptions {
   /** After each flush, when everything inside is done. */
   readonly onFlushed: () => void;
   readonly onLoss: (loss: StreamLoss) => void;
+  /** A session's backlog exceeded its limits, and so many messages of it are gone. */
+  readonly onBacklogDropped: (clientId: string, count: number) => void;
   /** A session lost a subscription that the rules do not allow any more. */
   readonly onSubscriptionRevoked: (session: Session, topicFilter: string) => void;
   /** The store failed: the broker is of no use any more and has ended all its subscribers. */

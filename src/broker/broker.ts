@@ -48,6 +48,8 @@ import { Wills } from "./wills.ts";
 
 /** How often what nobody needs is let go and lazy records are staged. */
 const CHORES_INTERVAL_MS = 1_000;
+/** The same while much is copied into spills. */
+const SPILL_INTERVAL_MS = 100;
 
 /** What became of a publish. */
 export const PublishOutcome = { accepted: 0, noSubscribers: 1, hold: 2, refused: 3 } as const;
@@ -96,9 +98,14 @@ export class Broker implements StoreEvents {
     this.#wills = new Wills(store, deadlines, (message, principal) =>
       this.#publishWill(message, principal),
     );
-    const outboundEvents = outboundEventsOf(clock, counters, (outbound) => {
-      this.#waiting.add(outbound);
-    });
+    const outboundEvents = outboundEventsOf(
+      clock,
+      counters,
+      (outbound) => {
+        this.#waiting.add(outbound);
+      },
+      options.onBacklogDropped,
+    );
     const context = { store, clock, deadlines, limits, tree: this.#tree, wills: this.#wills };
     this.sessions = new Sessions({ ...context, outboundEvents, counters });
     this.subscriptions = new Subscriptions(store, clock, limits, this.#tree, this.retained);
@@ -304,7 +311,7 @@ export class Broker implements StoreEvents {
       (message.qos === 2 && publisher?.isDurable === true) ||
       (message.qos > 0 && hasDurable(route));
     if (needsStore) {
-      const refusal = this.#refusal(message, stream, publisher?.principal);
+      const refusal = this.#refusal(message, stream, route, publisher);
       if (refusal === PublishOutcome.hold) return refusal;
       if (refusal === PublishOutcome.refused) {
         if (message.qos > 0) return refusal;
@@ -320,13 +327,30 @@ export class Broker implements StoreEvents {
       : PublishOutcome.accepted;
   }
 
-  #refusal(message: Message, stream: Stream | undefined, principal: Principal): PublishOutcome {
+  /** A durable session on the route is to refuse messages and is full. Hot path: per durable message. */
+  #wouldDrop(route: readonly RouteTarget<Session>[], publisher: Session | undefined): boolean {
+    if (this.#options.limits.outbound.backlogWhenFull !== "reject") return false;
+    for (const { qos, ownQos, subscriber } of route) {
+      const granted = subscriber === publisher ? ownQos : qos;
+      if (granted > 0 && subscriber.outbound.refuses) return true;
+    }
+    return false;
+  }
+
+  #refusal(
+    message: Message,
+    stream: Stream | undefined,
+    route: readonly RouteTarget<Session>[],
+    publisher: Session | undefined,
+  ): PublishOutcome {
     const refusal = this.#store.refusal();
     if (refusal === "pending-full" || this.#deferred.isFull) {
       return PublishOutcome.hold;
     }
     if (refusal !== undefined || stream?.isFull === true) return PublishOutcome.refused;
-    if (message.retain && !this.retained.hasRoom(message, principal)) return PublishOutcome.refused;
+    if (message.retain && !this.retained.hasRoom(message, publisher?.principal))
+      return PublishOutcome.refused;
+    if (message.qos > 0 && this.#wouldDrop(route, publisher)) return PublishOutcome.refused;
     return PublishOutcome.accepted;
   }
 
@@ -445,8 +469,16 @@ export class Broker implements StoreEvents {
     if (this.#store.refusal() === "failed") return;
     this.retained.stageDirty();
     this.sessions.sweep();
+    this.sessions.keepWithinLimits();
     for (const stream of this.streams.all) this.#account(stream.expire(now));
-    this.streams.trim(this.sessions.oldestOwed(), this.#options.deliveredBefore);
+    const { deliveredBefore } = this.#options;
+    const pinnedBytes = this.streams.trim(this.sessions.oldestOwed(), deliveredBefore);
+    const refusal = this.#store.refusal();
+    if (refusal === undefined || refusal === "store-full") {
+      if (this.sessions.spill(pinnedBytes)) this.#choresDeadline = now + SPILL_INTERVAL_MS;
+      // With the copies in the open group the logs may let go of them in the same commit.
+      this.streams.trim(this.sessions.oldestOwed(), deliveredBefore);
+    }
     this.#resumeHeld();
   }
 }

@@ -6,12 +6,20 @@ export interface OutboundLimits {
   readonly inflightMax: number;
   /** Bytes that a session without expiry may have waiting in memory. */
   readonly memoryBacklogBytesMax: number;
-  /** Messages that may wait in a durable session; beyond it the oldest are dropped. */
+  /** Messages that may wait in a durable session. */
   readonly backlogMessagesMax: number;
+  /** Bytes of them, about. */
+  readonly backlogBytesMax: number;
+  /** Messages that wait for longer are dropped; undefined: none for its age. */
+  readonly backlogAgeMaxMs: number | undefined;
+  /** At one of the two maxima: refuse the publish, or drop what waits longest. */
+  readonly backlogWhenFull: "reject" | "drop-oldest";
 }
 
 /** The bounds of the broker, each with its default in the configuration. */
 export interface BrokerLimits {
+  /** What sessions may keep logs from letting go of; beyond it what they need is copied, see `spill-plan.ts`. In bytes. */
+  readonly pinBytesMax: number;
   readonly outbound: OutboundLimits;
   readonly retained: RetainedLimits;
   /** Sessions in all, attached or not. */

@@ -1,5 +1,5 @@
 import { RingBuffer } from "../lib/ring-buffer.ts";
-import { copyMessage, type Message } from "./message.ts";
+import { copyMessage, type Message, propertyBytes } from "./message.ts";
 import type { Owed, Pending } from "./owed.ts";
 
 /** What a session that ends with its connection has not been sent yet: copies in memory, up to a bound. */
@@ -40,5 +40,6 @@ export class MemoryBacklog {
   }
 }
 
-/** Payload plus what the objects around it take, roughly, in bytes. */
-const costOf = (message: Message): number => message.payloadEnd - message.payloadStart + 256;
+/** Payload and properties, plus what the objects around them take, roughly, in bytes. */
+const costOf = ({ payloadStart, payloadEnd, properties }: Message): number =>
+  payloadEnd - payloadStart + propertyBytes(properties) + 256;

@@ -38,6 +38,16 @@ export interface Message {
   expiresAt: Instant | undefined;
 }
 
+/** What the properties of a message take, about, in bytes. */
+export function propertyBytes(properties: MessageProperties | undefined): number {
+  if (properties === undefined) return 0;
+  const { contentType, responseTopic, correlationData, userProperties } = properties;
+  let bytes = (contentType?.length ?? 0) + (responseTopic?.length ?? 0);
+  bytes += correlationData?.length ?? 0;
+  for (const [name, value] of userProperties ?? []) bytes += name.length + value.length;
+  return bytes;
+}
+
 /** A copy that owns its payload and nothing else of the source buffer. */
 export function copyMessage(message: Message): Message {
   const payload = copyBytes(message.bytes, message.payloadStart, message.payloadEnd);

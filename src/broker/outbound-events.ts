@@ -5,13 +5,15 @@ import type { QoS } from "./message.ts";
 import type { Outbound } from "./outbound.ts";
 
 /** Messages that were owed and could not be delivered, by reason: for the counters. */
-export type DropReason = "expired" | "lost" | "too-large" | "oldest" | "not-authorized";
+export type DropReason = "expired" | "lost" | "too-large" | "not-authorized" | "too-old";
 
 /** Told by every session's deliveries. */
 export interface OutboundEvents {
   now(): number;
   onDelivered(qos: QoS): void;
   onDropped(reason: DropReason, count: number): void;
+  /** A backlog exceeded its limits: the oldest messages or those that were too old are gone. */
+  onBacklogDropped(clientId: string, count: number): void;
   /** It has something to send that waits for a flush of its own: pump it after the next one. */
   onWaiting(outbound: Outbound): void;
 }
@@ -20,11 +22,16 @@ export interface OutboundEvents {
 export function outboundEventsOf(
   clock: Clock,
   counters: Counters,
-  onWaiting: (outbound: Outbound) => void,
+  onWaiting: OutboundEvents["onWaiting"],
+  onBacklogDropped: OutboundEvents["onBacklogDropped"],
 ): OutboundEvents {
   return {
     onWaiting,
     now: () => clock.now(),
+    onBacklogDropped(clientId, count) {
+      counters.droppedOldest += count;
+      onBacklogDropped(clientId, count);
+    },
     onDelivered(qos) {
       if (qos === 1) counters.messagesDeliveredQos1++;
       else if (qos === 2) counters.messagesDeliveredQos2++;
@@ -33,7 +40,7 @@ export function outboundEventsOf(
     onDropped(reason, count) {
       if (reason === "expired") counters.droppedExpired += count;
       else if (reason === "too-large") counters.droppedTooLarge += count;
-      else if (reason === "oldest") counters.droppedOldest += count;
+      else if (reason === "too-old") counters.droppedOldest += count;
       else if (reason === "not-authorized") counters.droppedNotAuthorized += count;
       else counters.droppedLost += count;
     },

@@ -18,6 +18,7 @@ import { type Owed, owedOf } from "./owed.ts";
 import { Recheck } from "./recheck.ts";
 import type { RetainedReplay } from "./retained-replay.ts";
 import { REPLAY_ORDINALS, SENT, type SentRecord, SentRecords } from "./sent-records.ts";
+import type { ReferencesHead } from "./session-records.ts";
 import { type CommitNumber, type LogRecord, NO_COMMIT, type Ordinal, type Store } from "./store.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { Topic } from "./topic.ts";
@@ -25,6 +26,7 @@ import type { Topic } from "./topic.ts";
 /** Deliveries of one session, for as long as the session lives. */
 export class Outbound {
   readonly #store: Store;
+  readonly #clientId: string;
   readonly #limits: OutboundLimits;
   readonly #events: OutboundEvents;
   readonly #inflight = new Inflight();
@@ -42,12 +44,14 @@ export class Outbound {
 
   constructor(
     store: Store,
+    clientId: string,
     sessionNumber: number,
     isDurable: boolean,
     limits: OutboundLimits,
     events: OutboundEvents,
   ) {
     this.#store = store;
+    this.#clientId = clientId;
     this.#sent = new SentRecords(store, sessionNumber);
     this.#limits = limits;
     this.#events = events;
@@ -69,9 +73,38 @@ export class Outbound {
     return this.#log?.oldestOrdinal;
   }
 
-  /** After a restart, before `attach`: what is on disk for this session. */
-  recover(references: number, firstOrdinal: Ordinal, sent: Iterable<[Ordinal, SentRecord]>): void {
-    this.#log?.recover(references, firstOrdinal);
+  /** What logs must keep for this session, and what is copied so that they need not; about, in bytes. */
+  get pinnedBytes(): number {
+    return this.#log?.pinnedBytes ?? 0;
+  }
+
+  get spilledBytes(): number {
+    return this.#log?.spilledBytes ?? 0;
+  }
+
+  /** True when a message for this session is to be refused. Hot path: per message and durable session that may refuse. */
+  get refuses(): boolean {
+    return this.#limits.backlogWhenFull === "reject" && this.#log?.isFull(this.#limits) === true;
+  }
+
+  /** Copies what is owed below `before`, so that logs need not keep it; see `LogBacklog.spill`. */
+  spill(before: Ordinal, costMax: number): number {
+    return this.#log?.spill(before, costMax) ?? 0;
+  }
+
+  /** Drops what exceeds the limits of the backlog. */
+  keepWithinLimits(): void {
+    const dropped = this.#log?.keepWithin(this.#limits, this.#events.now()) ?? 0;
+    if (dropped > 0) this.#events.onBacklogDropped(this.#clientId, dropped);
+  }
+
+  /** After a restart, before `attach`: a record of references that is on disk, in order. */
+  recoverReferences(ordinal: Ordinal, head: ReferencesHead): void {
+    this.#log?.recover(ordinal, head);
+  }
+
+  /** After a restart, before `attach`: QoS 2 deliveries that were under way. */
+  recoverSent(sent: Iterable<[Ordinal, SentRecord]>): void {
     for (const [ordinal, delivery] of sent) {
       if (ordinal >= REPLAY_ORDINALS) {
         this.#recoverReplayed(ordinal, delivery.packetId);
@@ -171,8 +204,7 @@ export class Outbound {
     log.flushed(this.#subscriber !== undefined);
     this.pump();
     log.forgetRecords();
-    const dropped = log.keepWithin(this.#limits.backlogMessagesMax);
-    if (dropped > 0) this.#events.onDropped("oldest", dropped);
+    this.keepWithinLimits();
   }
 
   /** PUBACK. False when no QoS 1 message with this packet identifier is in flight. */
@@ -353,7 +385,12 @@ export class Outbound {
   }
 
   #dropReason(message: Message): DropReason | undefined {
-    if (isExpired(message, this.#events.now())) return "expired";
+    const now = this.#events.now();
+    if (isExpired(message, now)) return "expired";
+    const { backlogAgeMaxMs } = this.#limits;
+    if (backlogAgeMaxMs !== undefined && message.receivedAt + backlogAgeMaxMs <= now) {
+      return "too-old";
+    }
     return this.#recheck.isDenied(message) ? "not-authorized" : undefined;
   }
 

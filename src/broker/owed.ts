@@ -6,6 +6,12 @@ import type { LogId, LogRecord, Ordinal, Sequence } from "./store.ts";
 export interface ReferenceChunk {
   readonly firstOrdinal: Ordinal;
   readonly owed: readonly Owed[];
+  /** What the messages take, about. */
+  readonly bytes: number;
+  /** The latest receive time of the messages. */
+  readonly latestAt: number;
+  /** The messages are in the session's spill, or go there with the open group. */
+  isSpilled: boolean;
   /** The first that was not handed to the client yet. */
   nextIndex: number;
   unsettled: number;

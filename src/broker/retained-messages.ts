@@ -5,7 +5,7 @@
  */
 import type { Instant } from "../lib/clock.ts";
 import type { Principal } from "./authenticator.ts";
-import { copyMessage, type Message } from "./message.ts";
+import { copyMessage, type Message, propertyBytes } from "./message.ts";
 import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
 import type { Store } from "./store.ts";
 import type { SysTopics } from "./sys-topics.ts";
@@ -13,7 +13,7 @@ import type { Topic, TopicTable } from "./topic.ts";
 
 export interface RetainedLimits {
   readonly messagesMax: number;
-  /** Payloads and topics, in bytes. */
+  /** Payloads, properties and topics, in bytes. */
   readonly bytesMax: number;
   /** Most that one user has published; whoever has no user name counts as one user. */
   readonly messagesPerUserMax: number;
@@ -212,8 +212,8 @@ export class RetainedMessages {
   }
 }
 
-const costOf = (message: Message): number =>
-  message.payloadEnd - message.payloadStart + message.topic.bytes.length;
+const costOf = ({ payloadStart, payloadEnd, topic, properties }: Message): number =>
+  payloadEnd - payloadStart + topic.bytes.length + propertyBytes(properties);
 
 const isHidden = (level: string, isFirst: boolean): boolean =>
   isFirst && level.charCodeAt(0) === 0x24;

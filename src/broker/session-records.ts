@@ -3,13 +3,15 @@
  *
  *     10 clientId                        session: JSON, see SessionRecord
  *     20 session:u32 ordinal:u64         references to messages owed, one record per session and commit
+ *     24 session:u32 ordinal:u64         spilled message, see message-record.ts
  *     28 session:u32 ordinal:u64         QoS 2 delivery under way: state:u8 packetId:u16
  *                                        (of a retained message: 2^52 + packetId instead of an ordinal)
  *     30 session:u32 packetId:u16        QoS 2 message received, not yet released: one byte
  *     40 clientId                        will: delayMs:f64 messageExpiryMs:f64 (-1: none) message
  *     60 name                            what the broker knows about itself
  *
- * A references record is: version, count, then per reference ordinal (difference), log, sequence, flags
+ * A references record is: version, 1 when its messages are spilled (else 0), count, bytes of the messages, latest receive
+ * time of them, then per reference ordinal (difference), log, sequence, flags
  * (bits 0..1 QoS, 2 retain, 3 has subscription identifiers), and with bit 3 their count and values; varints throughout.
  */
 
@@ -21,16 +23,28 @@ import type { LogId, Ordinal, Sequence } from "./store.ts";
 
 const KEY_SESSION = 0x10;
 const KEY_REFERENCES = 0x20;
+const KEY_SPILLED = 0x24;
 const KEY_SENT = 0x28;
 const KEY_RECEIVED = 0x30;
 const KEY_WILL = 0x40;
 const KEY_BROKER = 0x60;
-const REFERENCES_VERSION = 1;
+const REFERENCES_VERSION = 2;
 
 /** Used again for each record of references. */
 const scratch = new ByteWriter();
 const utf8 = new TextEncoder();
 const text = new TextDecoder();
+
+/** What is true of all references in one record. */
+export interface ReferencesHead {
+  readonly count: number;
+  /** What their messages take, about. */
+  readonly bytes: number;
+  /** The latest receive time of their messages. */
+  readonly latestAt: number;
+  /** The messages are in the session's spill: their logs may have let go of them. */
+  readonly isSpilled: boolean;
+}
 
 /** A message owed to a session: where it is, and how it is to be delivered. */
 export interface Reference {
@@ -76,6 +90,9 @@ export const referencesPrefix = (session: number): Uint8Array =>
   numberKey(KEY_REFERENCES, session, 0);
 export const referencesKey = (session: number, firstOrdinal: number): Uint8Array =>
   ordinalKey(KEY_REFERENCES, session, firstOrdinal);
+export const spilledPrefix = (session: number): Uint8Array => numberKey(KEY_SPILLED, session, 0);
+export const spilledKey = (session: number, ordinal: number): Uint8Array =>
+  ordinalKey(KEY_SPILLED, session, ordinal);
 export const sentPrefix = (session: number): Uint8Array => numberKey(KEY_SENT, session, 0);
 export const sentKey = (session: number, ordinal: number): Uint8Array =>
   ordinalKey(KEY_SENT, session, ordinal);
@@ -91,16 +108,23 @@ export function receivedKey(session: number, packetId: number): Uint8Array {
 export const packetIdOf = (key: Uint8Array): number =>
   new DataView(key.buffer, key.byteOffset, key.byteLength).getUint16(5);
 
-/** The prefixes under which a session's number occurs, to sweep what a removed session left. */
+/** The prefixes under which a session's number occurs, to find what it has and what a removed one left. */
 export const NUMBERED_PREFIXES = [KEY_REFERENCES, KEY_SENT, KEY_RECEIVED] as const;
 export const sessionNumberOf = (key: Uint8Array): number =>
   new DataView(key.buffer, key.byteOffset, key.byteLength).getUint32(1);
 
-export function encodeReferences(references: readonly Reference[]): Uint8Array {
+/** `count` of the head is that of the references. */
+export function encodeReferences(
+  references: readonly Reference[],
+  head: Omit<ReferencesHead, "count">,
+): Uint8Array {
   const writer = scratch;
   writer.clear();
   writer.writeByte(REFERENCES_VERSION);
+  writer.writeByte(head.isSpilled ? 1 : 0);
   writeVarint(writer, references.length);
+  writeVarint(writer, head.bytes);
+  writeVarint(writer, head.latestAt);
   let ordinal = 0;
   for (const reference of references) {
     writeVarint(writer, reference.ordinal - ordinal);
@@ -119,8 +143,7 @@ export function encodeReferences(references: readonly Reference[]): Uint8Array {
 /** The references in a record; undefined when it is damaged. */
 export function decodeReferences(value: Uint8Array): Reference[] | undefined {
   const reader = new VarintReader(value);
-  if (reader.readByte() !== REFERENCES_VERSION) return undefined;
-  const count = reader.readVarint();
+  const { count } = readHead(reader);
   const references: Reference[] = [];
   let ordinal = 0;
   for (let i = 0; i < count && !reader.isBroken; i++) {
@@ -143,8 +166,19 @@ function readIds(reader: VarintReader): number[] {
   return ids;
 }
 
-/** The number of references in a record without decoding them; 0 when it is damaged. */
-export function countReferences(value: Uint8Array): number {
-  const reader = new VarintReader(value, 1);
-  return reader.readVarint();
+/** The head of a record without its references; all zeros when that is damaged. */
+export function referencesHeadOf(value: Uint8Array): ReferencesHead {
+  return readHead(new VarintReader(value));
+}
+
+/** Marks the reader as broken when the version is not known. */
+function readHead(reader: VarintReader): ReferencesHead {
+  const isKnown = reader.readByte() === REFERENCES_VERSION;
+  const isSpilled = reader.readByte() === 1;
+  const count = reader.readVarint();
+  const bytes = reader.readVarint();
+  const latestAt = reader.readVarint();
+  if (isKnown && !reader.isBroken) return { count, bytes, latestAt, isSpilled };
+  reader.isBroken = true;
+  return { count: 0, bytes: 0, latestAt: 0, isSpilled: false };
 }

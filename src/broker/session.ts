@@ -82,7 +82,7 @@ export class Session {
     this.number = number;
     this.expiryMs = expiryMs;
     this.isDurable = number !== 0;
-    this.outbound = new Outbound(store, number, this.isDurable, limits, events);
+    this.outbound = new Outbound(store, clientId, number, this.isDurable, limits, events);
   }
 
   attach(subscriber: Subscriber): void {

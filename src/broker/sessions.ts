@@ -1,33 +1,35 @@
 /** All sessions: who owns a client identifier, what happens when a connection comes or goes, and how long what stays. */
 import { after, type Clock, type Instant } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
-import { RingBuffer } from "../lib/ring-buffer.ts";
 import { ANONYMOUS, type Principal } from "./authenticator.ts";
 import type { Counters } from "./counters.ts";
 import type { Due } from "./due.ts";
 import type { BrokerLimits } from "./limits.ts";
+import type { Outbound } from "./outbound.ts";
 import type { OutboundEvents } from "./outbound-events.ts";
+import type { SentRecord } from "./sent-records.ts";
 import { NEVER_MS, Session, type SessionRecord, type SessionSubscription } from "./session.ts";
 import {
   clientIdOf,
-  countReferences,
   NUMBERED_PREFIXES,
   ordinalOf,
   packetIdOf,
-  receivedPrefix,
-  referencesPrefix,
+  referencesHeadOf,
   SESSION_PREFIX,
-  sentPrefix,
   sessionKey,
   sessionNumberOf,
 } from "./session-records.ts";
+import { SessionSweep } from "./session-sweep.ts";
+import { planSpill, type SessionPin } from "./spill-plan.ts";
 import { type CommitNumber, NO_COMMIT, type Ordinal, type Store } from "./store.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { SubscriptionTree } from "./subscription-tree.ts";
 import type { Will, Wills } from "./wills.ts";
 
-/** Keys handled in one step of a long scan or sweep. */
+/** Keys read in one step of a long scan. */
 const STEP_KEYS = 1_000;
+/** What one step of copying into spills may cost, in bytes (see `LogBacklog.spill`). */
+const SPILL_STEP_COST = 1_048_576;
 
 export interface ConnectRequest {
   readonly clientId: string;
@@ -64,14 +66,14 @@ export interface SessionsContext {
 export class Sessions {
   readonly #context: SessionsContext;
   readonly #sessions = new Map<string, Session>();
-  /** Numbers of ended sessions, each with the commit after which the last of their records is on disk. */
-  readonly #sweeps = new RingBuffer<{ number: number; commit: CommitNumber }>();
+  readonly #sweeper: SessionSweep;
   #lastNumber = 0;
   #online = 0;
   #onlineMax = 0;
 
   constructor(context: SessionsContext) {
     this.#context = context;
+    this.#sweeper = new SessionSweep(context.store);
   }
 
   get size(): number {
@@ -96,7 +98,7 @@ export class Sessions {
     return this.#sessions.get(clientId);
   }
 
-  /** The lowest ordinal that a session is owed; above all when none is. */
+  /** The lowest ordinal that a session needs its logs for; above all when none does. */
   oldestOwed(): Ordinal {
     let oldest = Number.MAX_SAFE_INTEGER;
     for (const { outbound } of this.#sessions.values()) {
@@ -104,6 +106,35 @@ export class Sessions {
       if (ordinal !== undefined && ordinal < oldest) oldest = ordinal;
     }
     return oldest as Ordinal;
+  }
+
+  /**
+   * Copies what sessions are owed so that logs can let go of what they alone hold, when that is too much and pays (see
+   * `planSpill`). To be trimmed before the open group is sealed. One step; true: there is more to do.
+   */
+  spill(pinnedBytes: number): boolean {
+    const { store, limits } = this.#context;
+    if (pinnedBytes <= limits.pinBytesMax) return false;
+    const pins: (SessionPin & { readonly outbound: Outbound })[] = [];
+    for (const { outbound } of this.#sessions.values()) {
+      const oldest = outbound.oldestOrdinal;
+      if (oldest !== undefined) pins.push({ oldest, bytes: outbound.pinnedBytes, outbound });
+    }
+    pins.sort((a, b) => a.oldest - b.oldest);
+    const before = planSpill(pins, pinnedBytes, store.nextOrdinal, limits.pinBytesMax);
+    if (before === undefined) return false;
+    let cost = 0;
+    for (const { oldest, outbound } of pins) {
+      if (oldest >= before) return false;
+      cost += outbound.spill(before, SPILL_STEP_COST - cost);
+      if (cost >= SPILL_STEP_COST) return true;
+    }
+    return false;
+  }
+
+  /** Drops what exceeds the limits of the sessions' backlogs. */
+  keepWithinLimits(): void {
+    for (const { outbound } of this.#sessions.values()) outbound.keepWithinLimits();
   }
 
   /**
@@ -187,29 +218,12 @@ export class Sessions {
     this.#sessions.delete(session.clientId);
     if (!session.isDurable) return;
     store.remove("meta", sessionKey(session.clientId));
-    this.#sweeps.push({ number: session.number, commit: store.openCommit });
+    this.#sweeper.add(session.number);
   }
 
   /** Removes some of what ended sessions left in the store; to be called again and again. */
   sweep(): void {
-    const { store } = this.#context;
-    let room = STEP_KEYS;
-    for (let next = this.#sweeps.peek(); next !== undefined; next = this.#sweeps.peek()) {
-      // What is not flushed yet is not found yet.
-      if (next.commit > store.flushedCommit) return;
-      for (const prefix of [referencesPrefix, sentPrefix, receivedPrefix]) {
-        const rows = store.scan("meta", prefix(next.number), undefined, room);
-        for (const [key] of rows) store.remove("meta", key);
-        room -= rows.length;
-        if (room > 0) continue;
-        next.commit = store.openCommit;
-        return;
-      }
-      this.#sweeps.shift();
-      // A session costs something to look at, however little it left.
-      room--;
-      if (room <= 0) return;
-    }
+    this.#sweeper.run();
   }
 
   /** Reads what is on disk. Returns how many records were damaged and left out. */
@@ -281,36 +295,34 @@ export class Sessions {
 
   /** References, QoS 2 deliveries and QoS 2 receptions of all sessions, in pages. */
   #recoverNumbered(byNumber: ReadonlyMap<number, Session>): void {
-    const owed = new Map<number, RecoveredOwed>();
+    const { store } = this.#context;
     const orphans = new Set<number>();
+    const under = new Map<Session, [Ordinal, SentRecord][]>();
     const [references, sent, received] = NUMBERED_PREFIXES;
-    const visit = (
-      prefix: number,
-      onRow: (session: Session, key: Uint8Array, v: Uint8Array) => void,
-    ) =>
-      this.#scanAll(prefix, (key, value) => {
-        const session = byNumber.get(sessionNumberOf(key));
-        if (session === undefined) orphans.add(sessionNumberOf(key));
-        else onRow(session, key, value);
-      });
-    visit(references, ({ number }, key, value) => {
-      const known = owedOfSession(owed, number);
-      if (known.references === 0) known.firstOrdinal = ordinalOf(key);
-      known.references += countReferences(value);
+    const sessionOf = (key: Uint8Array): Session | undefined => {
+      const number = sessionNumberOf(key);
+      const session = byNumber.get(number);
+      if (session === undefined) orphans.add(number);
+      return session;
+    };
+    this.#scanAll(references, (key, value) => {
+      const head = referencesHeadOf(value);
+      if (head.isSpilled) store.countBeside(head.bytes);
+      sessionOf(key)?.outbound.recoverReferences(ordinalOf(key), head);
     });
-    visit(sent, ({ number }, key, value) => {
+    this.#scanAll(sent, (key, value) => {
+      const session = sessionOf(key);
+      if (session === undefined) return;
       const packetId = ((value[1] ?? 0) << 8) | (value[2] ?? 0);
-      owedOfSession(owed, number).sent.push([ordinalOf(key), { state: value[0] ?? 0, packetId }]);
+      const known = under.get(session) ?? [];
+      known.push([ordinalOf(key), { state: value[0] ?? 0, packetId }]);
+      under.set(session, known);
     });
-    visit(received, (session, key) => session.recoverReceived(packetIdOf(key)));
-    for (const session of byNumber.values()) {
-      const known = owed.get(session.number);
-      if (known === undefined) continue;
-      session.outbound.recover(known.references, known.firstOrdinal, known.sent);
-    }
+    this.#scanAll(received, (key) => sessionOf(key)?.recoverReceived(packetIdOf(key)));
+    for (const [session, deliveries] of under) session.outbound.recoverSent(deliveries);
     for (const number of orphans) {
       this.#lastNumber = Math.max(this.#lastNumber, number);
-      this.#sweeps.push({ number, commit: NO_COMMIT });
+      this.#sweeper.addRecovered(number);
     }
   }
 
@@ -327,21 +339,6 @@ export class Sessions {
       from.set(last[0]);
     }
   }
-}
-
-interface RecoveredOwed {
-  references: number;
-  firstOrdinal: Ordinal;
-  sent: [Ordinal, { packetId: number; state: number }][];
-}
-
-function owedOfSession(owed: Map<number, RecoveredOwed>, number: number): RecoveredOwed {
-  let known = owed.get(number);
-  if (known === undefined) {
-    known = { references: 0, firstOrdinal: 0 as Ordinal, sent: [] };
-    owed.set(number, known);
-  }
-  return known;
 }
 
 function decodeSession(value: Uint8Array): SessionRecord | undefined {

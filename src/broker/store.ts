@@ -91,6 +91,8 @@ export interface Store {
   readonly openCommit: CommitNumber;
   /** Bytes staged or in flight, not yet flushed. */
   readonly pendingBytes: number;
+  /** The ordinal that the next record to be sealed gets. */
+  readonly nextOrdinal: Ordinal;
   /** The latest receive time among stored records, to start the log's clock not before it. */
   readonly latestAt: Instant | undefined;
 
@@ -127,9 +129,12 @@ export interface Store {
   stats(log: LogId): LogStats;
   /**
    * Allows the deletion of records before a sequence that also have ordinals below `beforeOrdinal`. Deletes whole
-   * chunks with the next commits; the last chunk of a log always stays, because it carries the log's numbers.
+   * chunks with the next commits; the last chunk of a log always stays, because it carries the log's numbers. Returns the
+   * first sequence that stays.
    */
-  trim(log: LogId, before: Sequence, beforeOrdinal: Ordinal): void;
+  trim(log: LogId, before: Sequence, beforeOrdinal: Ordinal): Sequence;
+  /** Counts small records that hold messages as live bytes too; what goes is negative. For this opening only. */
+  countBeside(bytes: number): void;
 
   /** Seals and flushes what is staged; resolves when nothing is staged or in flight, or rejects on failure. */
   drain(): Promise<void>;

@@ -153,13 +153,23 @@ export class Streams {
 
   /**
    * Lets go of what nobody needs: in the session log all that sessions do not owe (`owedFrom`: the lowest ordinal that one
-   * does), in streams also what every uplink has delivered (`deliveredBefore`; undefined: no uplink reads it).
+   * does), in streams also what every uplink has delivered (`deliveredBefore`; undefined: no uplink reads it). Returns what
+   * stays for sessions alone, in bytes, about.
    */
-  trim(owedFrom: Ordinal, deliveredBefore: (log: LogId) => Sequence | undefined): void {
-    this.#store.trim(SESSION_LOG, this.#store.stats(SESSION_LOG).nextSequence, owedFrom);
+  trim(owedFrom: Ordinal, deliveredBefore: (log: LogId) => Sequence | undefined): number {
+    const { nextSequence } = this.#store.stats(SESSION_LOG);
+    let pinnedBytes = this.#trimLog(SESSION_LOG, nextSequence, owedFrom);
     for (const { log } of this.all) {
       const before = deliveredBefore(log);
-      if (before !== undefined) this.#store.trim(log, before, owedFrom);
+      if (before !== undefined) pinnedBytes += this.#trimLog(log, before, owedFrom);
     }
+    return pinnedBytes;
+  }
+
+  #trimLog(log: LogId, before: Sequence, owedFrom: Ordinal): number {
+    const stays = this.#store.trim(log, before, owedFrom);
+    const { bytes, firstSequence, nextSequence } = this.#store.stats(log);
+    if (stays >= before || nextSequence === firstSequence) return 0;
+    return (bytes * (before - stays)) / (nextSequence - firstSequence);
   }
 }

@@ -132,6 +132,10 @@ export class LogStore implements Store {
     return this.#inFlightBytes + this.#group.bytes;
   }
 
+  get nextOrdinal(): Ordinal {
+    return this.#nextOrdinal as Ordinal;
+  }
+
   get latestAt(): Instant | undefined {
     return this.#latestTime as Instant | undefined;
   }
@@ -246,15 +250,21 @@ export class LogStore implements Store {
     };
   }
 
-  trim(log: LogId, before: Sequence, beforeOrdinal: Ordinal): void {
+  trim(log: LogId, before: Sequence, beforeOrdinal: Ordinal): Sequence {
     this.#assertOpen();
     const state = this.#log(log);
-    if (before <= state.trimMark) return;
+    if (before <= state.trimMark) return state.trimMark as Sequence;
     const mark = findTrimMark(this.#reader, this.#decoder, state, before, beforeOrdinal);
-    if (mark <= state.trimMark) return;
-    state.trimMark = mark;
-    this.#trimming.add(state);
-    if (!this.#isSealScheduled) this.#scheduleSeal();
+    if (mark > state.trimMark) {
+      state.trimMark = mark;
+      this.#trimming.add(state);
+      if (!this.#isSealScheduled) this.#scheduleSeal();
+    }
+    return state.trimMark as Sequence;
+  }
+
+  countBeside(bytes: number): void {
+    this.#liveBytes += bytes;
   }
 
   drain(): Promise<void> {

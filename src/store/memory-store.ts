@@ -241,6 +241,10 @@ export class MemoryStore implements Store {
     return this.#store.pendingBytes;
   }
 
+  get nextOrdinal(): Ordinal {
+    return this.#store.nextOrdinal;
+  }
+
   get latestAt(): Instant | undefined {
     return this.#store.latestAt;
   }
@@ -294,8 +298,12 @@ export class MemoryStore implements Store {
     return this.#store.stats(log);
   }
 
-  trim(log: LogId, before: Sequence, beforeOrdinal: Ordinal): void {
-    this.#store.trim(log, before, beforeOrdinal);
+  trim(log: LogId, before: Sequence, beforeOrdinal: Ordinal): Sequence {
+    return this.#store.trim(log, before, beforeOrdinal);
+  }
+
+  countBeside(bytes: number): void {
+    this.#store.countBeside(bytes);
   }
 
   async drain(): Promise<void> {

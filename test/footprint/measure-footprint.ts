@@ -70,7 +70,7 @@ const configOf = (messages: number): object => ({
       lanes: [{ stream: "telemetry" }],
     },
   ],
-  mqtt: { backlogMessagesMax: messages },
+  mqtt: { backlogMessagesMax: messages, backlogBytesMax: "1GiB" },
   log: { level: "warn" },
 });
 

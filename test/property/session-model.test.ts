@@ -6,8 +6,8 @@ import { PacketType, ProtocolVersion } from "../../src/mqtt/packet.ts";
 import { type Delivery, ModelClient } from "../support/model-client.ts";
 import { VirtualNode } from "../support/virtual-node.ts";
 
-/** References, QoS 2 deliveries and QoS 2 receptions (see src/broker/session-records.ts). */
-const PER_MESSAGE_PREFIXES = [0x20, 0x28, 0x30];
+/** References, spilled messages, QoS 2 deliveries and QoS 2 receptions (see src/broker/session-records.ts). */
+const PER_MESSAGE_PREFIXES = [0x20, 0x24, 0x28, 0x30];
 const SENDING_MAX = 12;
 /** Retained messages, QoS 2: they come with each subscription and take packet identifiers like all others. */
 const RETAINED = ["r0", "r1", "r2", "r3"];
@@ -25,7 +25,8 @@ interface Step {
     | "lose"
     | "connect"
     | "room"
-    | "crash";
+    | "crash"
+    | "spill";
   readonly who: number;
   readonly count: number;
 }
@@ -115,6 +116,9 @@ class World {
         break;
       case "room":
         client.setRoom(count % 2 === 0);
+        break;
+      case "spill":
+        for (const { options } of this.durable) this.node.spill(options.clientId, count * 1_200);
         break;
       case "crash":
         this.node.crash();
@@ -229,6 +233,7 @@ const kinds: readonly (readonly [Step["kind"], number])[] = [
   ["connect", 8],
   ["room", 4],
   ["crash", 2],
+  ["spill", 4],
 ];
 
 const step: fc.Arbitrary<Step> = fc.record({

@@ -6,6 +6,7 @@ import { openAuthenticator } from "../../src/broker/authenticator.ts";
 import { type AccessPolicy, Authorization } from "../../src/broker/authorization.ts";
 import { Broker } from "../../src/broker/broker.ts";
 import type { BrokerLimits } from "../../src/broker/limits.ts";
+import type { Ordinal } from "../../src/broker/store.ts";
 import type { StreamLoss, StreamSettings } from "../../src/broker/streams.ts";
 import type { SystemOptions } from "../../src/broker/sys-topics.ts";
 import type { Clock, Instant } from "../../src/lib/clock.ts";
@@ -22,6 +23,7 @@ export interface VirtualNodeOptions {
   /** `auto` (default): `turn` flushes all there is. `manual`: only `flush` does. */
   readonly flushes?: "auto" | "manual";
   readonly pendingBytesMax?: number;
+  readonly storeBytesMax?: number;
   readonly streams?: readonly StreamSettings[];
   readonly outbound?: Partial<BrokerLimits["outbound"]>;
   readonly retained?: Partial<BrokerLimits["retained"]>;
@@ -47,6 +49,8 @@ export class VirtualNode {
   readonly authorization = new Authorization();
   /** Subscriptions that rules took away, as `clientId topicFilter`. */
   readonly revoked: string[] = [];
+  /** What backlogs dropped beyond their limits: client and number of messages. */
+  readonly backlogDrops: [clientId: string, count: number][] = [];
   broker: Broker;
   store: MemoryStore;
   readonly #options: VirtualNodeOptions;
@@ -127,6 +131,14 @@ export class VirtualNode {
     this.turn();
   }
 
+  /** Copies what a session is owed, whether that pays or not, and lets the logs go. */
+  spill(clientId: string, costMax = Number.MAX_SAFE_INTEGER): void {
+    const before = Number.MAX_SAFE_INTEGER as Ordinal;
+    this.broker.sessions.get(clientId)?.outbound.spill(before, costMax);
+    this.broker.streams.trim(this.broker.sessions.oldestOwed(), () => undefined);
+    this.turn();
+  }
+
   /** Keys in the table `meta` that begin with one of these bytes, as hexadecimal digits. */
   metaKeys(...prefixes: number[]): string[] {
     const keys = this.disk.keys("meta").filter((key) => prefixes.includes(key[0] ?? 0));
@@ -134,9 +146,17 @@ export class VirtualNode {
   }
 
   #open(): [MemoryStore, Broker] {
-    const { pendingBytesMax, streams = [], outbound, retained, limits } = this.#options;
+    const {
+      pendingBytesMax,
+      storeBytesMax,
+      streams = [],
+      outbound,
+      retained,
+      limits,
+    } = this.#options;
     const store = new MemoryStore(this.disk, {
       flushes: "manual",
+      ...(storeBytesMax === undefined ? {} : { bytesMax: storeBytesMax }),
       ...(pendingBytesMax === undefined ? {} : { pendingBytesMax }),
     });
     const broker = new Broker({
@@ -147,6 +167,9 @@ export class VirtualNode {
           inflightMax: 1_000,
           memoryBacklogBytesMax: MIB,
           backlogMessagesMax: 100_000,
+          backlogBytesMax: 64 * MIB,
+          backlogAgeMaxMs: undefined,
+          backlogWhenFull: "drop-oldest",
           ...outbound,
         },
         retained: {
@@ -155,12 +178,14 @@ export class VirtualNode {
           messagesPerUserMax: 100_000,
           ...retained,
         },
+        pinBytesMax: 64 * MIB,
         sessionsMax: 10_000,
         subscriptionsPerSessionMax: 1_000,
         sessionExpiryMaxMs: Number.POSITIVE_INFINITY,
         ...limits,
       },
       authorizer: this.authorization,
+      onBacklogDropped: (clientId, count) => this.backlogDrops.push([clientId, count]),
       onSubscriptionRevoked: ({ clientId }, topicFilter) =>
         this.revoked.push(`${clientId} ${topicFilter}`),
       streams,

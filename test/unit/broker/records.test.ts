@@ -5,7 +5,6 @@ import type { Message, MessageProperties, QoS } from "../../../src/broker/messag
 import { decodeMessageRecord, encodeMessageRecord } from "../../../src/broker/message-record.ts";
 import {
   clientIdOf,
-  countReferences,
   decodeReferences,
   encodeReferences,
   ordinalOf,
@@ -13,6 +12,7 @@ import {
   type Reference,
   receivedKey,
   receivedPrefix,
+  referencesHeadOf,
   referencesKey,
   referencesPrefix,
   sentKey,
@@ -54,19 +54,21 @@ const references = fc
     });
   });
 
+const HEAD = { bytes: 12_345, latestAt: 1_700_000_000_000 };
+
 test("References are read as they were written, and counted without reading them.", () => {
   fc.assert(
-    fc.property(references, (list) => {
-      const record = encodeReferences(list);
+    fc.property(references, fc.boolean(), (list, isSpilled) => {
+      const record = encodeReferences(list, { ...HEAD, isSpilled });
       assert.deepEqual(decodeReferences(record), list);
-      assert.equal(countReferences(record), list.length);
+      assert.deepEqual(referencesHeadOf(record), { ...HEAD, isSpilled, count: list.length });
     }),
   );
 });
 
 test("Any bytes, and any record cut short, are references or damaged, never an error.", () => {
   const damaged = fc.tuple(references, fc.nat(1_000), fc.nat(0xff)).map(([list, at, value]) => {
-    const record = encodeReferences(list);
+    const record = encodeReferences(list, { ...HEAD, isSpilled: false });
     if (value % 2 === 0) return record.subarray(0, at % (record.length + 1));
     record[at % record.length] = value;
     return record;
@@ -75,7 +77,8 @@ test("Any bytes, and any record cut short, are references or damaged, never an e
     fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), damaged), (bytes) => {
       const list = decodeReferences(bytes);
       assert.ok(list === undefined || list.length <= bytes.length);
-      assert.ok(Number.isSafeInteger(countReferences(bytes)));
+      const { count, bytes: size, latestAt } = referencesHeadOf(bytes);
+      for (const number of [count, size, latestAt]) assert.ok(Number.isSafeInteger(number));
     }),
     { numRuns: 2_000 },
   );

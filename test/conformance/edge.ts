@@ -4,11 +4,12 @@ import { after, before, type TestContext } from "node:test";
 import {
   type ConnectPacket,
   type OutgoingPacket,
+  type OutgoingPublish,
   PacketType,
   type ProtocolVersion,
 } from "../../src/mqtt/packet.ts";
 import { BrokerHome, type BrokerProcess, type BrokerSettings } from "../support/broker-process.ts";
-import { WireClient } from "../support/wire-client.ts";
+import { publishPacket, WireClient } from "../support/wire-client.ts";
 
 const NAMES = new Map<number, string>(
   Object.entries(PacketType).map(([name, type]) => [type, name]),
@@ -110,4 +111,21 @@ export async function lastWords(client: WireClient): Promise<string[]> {
 /** What the broker had to say until now, as lines: `WireClient.settle`. */
 export async function settled(client: WireClient): Promise<string[]> {
   return (await client.settle()).map(textOf);
+}
+
+/** Publishes with QoS 1, whatever `fields` say besides, and waits for PUBACK: the message is where it belongs. */
+export async function publishSafely(
+  client: WireClient,
+  topic: string,
+  payload: string,
+  fields: Partial<OutgoingPublish> = {},
+): Promise<void> {
+  client.send(publishPacket(topic, payload, { packetId: 60_000, ...fields, qos: 1 }));
+  await client.takeType(PacketType.puback);
+}
+
+/** DISCONNECT, and the end of the connection. */
+export async function leave(client: WireClient): Promise<void> {
+  client.send({ type: PacketType.disconnect, reasonCode: 0 });
+  await client.closed;
 }

@@ -45,7 +45,7 @@ export class Inflight {
     return this.#entries.get(packetId);
   }
 
-  /** In the order of sending. */
+  /** In the order of sending, but for those that are staged. */
   entries(): IterableIterator<InflightEntry> {
     return this.#entries.values();
   }
@@ -81,6 +81,12 @@ export class Inflight {
     this.#reserved.delete(packetId);
     this.#entries.set(packetId, entry);
     return entry;
+  }
+
+  /** It is sent for the first time, behind all that were sent before it [MQTT-4.6.0-1]. */
+  moveLast(entry: InflightEntry): void {
+    this.#entries.delete(entry.packetId);
+    this.#entries.set(entry.packetId, entry);
   }
 
   markOutstanding(entry: InflightEntry): void {

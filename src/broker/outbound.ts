@@ -479,6 +479,8 @@ export class Outbound {
     }
     this.#inflight.markOutstanding(entry);
     const isDuplicate = entry.wasSent;
+    // It was entered when its group was sealed, and others may have been sent since.
+    if (!isDuplicate) this.#inflight.moveLast(entry);
     entry.wasSent = true;
     this.#events.onDelivered(owed.qos);
     subscriber.deliver(

@@ -14,7 +14,7 @@ import { publishPacket, WireClient } from "../support/wire-client.ts";
 const NAMES = new Map<number, string>(
   Object.entries(PacketType).map(([name, type]) => [type, name]),
 );
-const CLOSE_MS = 5_000;
+const WAIT_MS = 5_000;
 
 const hex = (code: number): string => `0x${code.toString(16).padStart(2, "0")}`;
 
@@ -98,7 +98,7 @@ export function edgeForFile(settings: BrokerSettings = {}): Edge {
 export async function lastWords(client: WireClient): Promise<string[]> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("the broker does not close")), CLOSE_MS);
+    timer = setTimeout(() => reject(new Error("the broker does not close")), WAIT_MS);
   });
   try {
     await Promise.race([client.closed, late]);
@@ -128,4 +128,18 @@ export async function publishSafely(
 export async function leave(client: WireClient): Promise<void> {
   client.send({ type: PacketType.disconnect, reasonCode: 0 });
   await client.closed;
+}
+
+/** Waits for these packets, as lines and in this order; nothing else may have come until then. */
+export async function expectLines(client: WireClient, expected: readonly string[]): Promise<void> {
+  assert.deepEqual(await arrivals(client, expected.length), expected);
+}
+
+/** Waits for so many packets; these and what came besides, as lines. */
+export async function arrivals(client: WireClient, count: number): Promise<string[]> {
+  const packets: OutgoingPacket[] = [];
+  while (packets.length < count) {
+    packets.push((await client.take(`packet ${packets.length + 1}`, () => true, WAIT_MS)).packet);
+  }
+  return [...packets, ...(await client.settle())].map(textOf);
 }

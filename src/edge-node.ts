@@ -10,6 +10,7 @@ import type { Authenticator, Principal } from "./broker/authenticator.ts";
 import type { Authorizer } from "./broker/authorization.ts";
 import { Broker } from "./broker/broker.ts";
 import { Counters } from "./broker/counters.ts";
+import type { EnhancedAuthenticator } from "./broker/enhanced-authenticator.ts";
 import { brokerKey } from "./broker/session-records.ts";
 import type { LogId, Sequence } from "./broker/store.ts";
 import type { SystemOptions } from "./broker/sys-topics.ts";
@@ -59,6 +60,7 @@ export interface EdgeNodeOptions {
   readonly log: Log;
   /** Who may come in, and who may do what. */
   readonly authenticator: Authenticator;
+  readonly enhancedAuthenticator: EnhancedAuthenticator;
   readonly authorizer: Authorizer;
   /** A commit took so long, in seconds. */
   readonly observeFlush: (seconds: number) => void;
@@ -102,7 +104,11 @@ export class EdgeNode {
 
   constructor(options: EdgeNodeOptions) {
     this.#options = options;
-    const common = { ...connectionOptionsOf(options.config), authenticator: this.#authenticator() };
+    const common = {
+      ...connectionOptionsOf(options.config),
+      authenticator: this.#authenticator(),
+      enhancedAuthenticator: options.enhancedAuthenticator,
+    };
     this.#connectionOptions = {
       anonymous: { ...common, allowsAnonymous: true },
       named: { ...common, allowsAnonymous: false },

@@ -107,6 +107,7 @@ class Server {
     this.#access = access;
     const folder = openDataFolder(this.#config.data);
     this.#folder = folder;
+    if (this.#config.access.usersFile !== undefined) access.keepSecretIn(folder.path);
     rmSync(runFileOf(folder), { force: true });
     const node = this.#createNode(folder, access);
     this.#node = node;
@@ -138,6 +139,7 @@ class Server {
       storePath: folder.storePath,
       log: this.#log,
       authenticator: access.authenticator,
+      enhancedAuthenticator: access.enhancedAuthenticator,
       authorizer: access.authorization,
       observeFlush: (seconds) => this.#observeFlush(seconds),
       traffic: () => this.#listeners?.traffic ?? { bytesReceived: 0, bytesSent: 0, opened: 0 },

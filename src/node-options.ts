@@ -48,7 +48,7 @@ export function limitsOf(config: Config): BrokerLimits {
 /** What every connection is told, whichever listener it came through. */
 export function connectionOptionsOf(
   config: Config,
-): Omit<ConnectionOptions, "authenticator" | "allowsAnonymous"> {
+): Omit<ConnectionOptions, "authenticator" | "enhancedAuthenticator" | "allowsAnonymous"> {
   const { mqtt } = config;
   return {
     packetBytesMax: mqtt.maxPacketBytes,

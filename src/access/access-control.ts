@@ -2,16 +2,19 @@
  * Users and rules in force, and what happens when their files change. At the start a damaged file ends the start. Later what was in force
  * stays in force, loudly: nobody is let in or kept out by half a file.
  */
+import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import type { Authenticator, Principal } from "../broker/authenticator.ts";
 import { Authorization, type Rule } from "../broker/authorization.ts";
+import type { EnhancedAuthenticator } from "../broker/enhanced-authenticator.ts";
 import { watchFile } from "./file-watch.ts";
 import { LogThrottle } from "./log-throttle.ts";
 import { PasswordAuthenticator } from "./password-authenticator.ts";
-import { formatPasswordHash } from "./password-hash.ts";
 import { PasswordVerifier } from "./password-verifier.ts";
 import { readRules } from "./rules-file.ts";
-import { isWorldReadable, readUsers, type Users } from "./users-file.ts";
+import { ScramAuthenticator } from "./scram-authenticator.ts";
+import { readSecret, SECRET_BYTES } from "./secret-file.ts";
+import { formatUser, isWorldReadable, readUsers, type Users } from "./users-file.ts";
 
 export interface AccessSettings {
   readonly usersFile?: string | undefined;
@@ -49,10 +52,12 @@ export function runningMax(wanted: number, threadPoolSize: string | undefined): 
 
 export class AccessControl {
   readonly authenticator: Authenticator;
+  readonly enhancedAuthenticator: EnhancedAuthenticator;
   readonly authorization: Authorization;
   readonly #settings: AccessSettings;
   readonly #log: AccessLog;
   readonly #passwords: PasswordAuthenticator;
+  readonly #scram: ScramAuthenticator;
   readonly #stops: (() => void)[] = [];
   #users: Users | undefined;
   #rules: readonly Rule[] | undefined;
@@ -83,12 +88,24 @@ export class AccessControl {
     });
     const failed = this.#throttled("a client was not let in");
     this.#passwords = new PasswordAuthenticator(this.#users, verifier, (one) => failed({ ...one }));
+    this.#scram = new ScramAuthenticator(this.#users, randomBytes(SECRET_BYTES), (one) =>
+      failed({ ...one }),
+    );
     this.authenticator = this.#passwords;
+    this.enhancedAuthenticator = this.#scram;
     const denied = this.#throttled("the rules deny this");
     this.authorization = new Authorization(this.#policy(), ({ principal: user, ...denial }) =>
       denied({ ...denial, user }),
     );
     this.#tellUsers();
+  }
+
+  /**
+   * Takes the secret that must outlive this process from a file in the data folder; makes it when it is not there.
+   * @throws Error of the file system
+   */
+  keepSecretIn(folder: string): void {
+    this.#scram.useSecret(readSecret(folder));
   }
 
   /** Tells it about changes from now on. */
@@ -121,12 +138,13 @@ export class AccessControl {
       return;
     }
     this.#passwords.replaceUsers(this.#users);
+    this.#scram.replaceUsers(this.#users);
     this.#tellUsers();
     this.#onChanged();
     const stay = new Set<string>();
-    for (const [name, hash] of this.#users) {
+    for (const [name, user] of this.#users) {
       const old = before?.get(name);
-      if (old !== undefined && formatPasswordHash(old) === formatPasswordHash(hash)) stay.add(name);
+      if (old !== undefined && formatUser(old) === formatUser(user)) stay.add(name);
     }
     this.#listener?.endConnectionsOf((user) => user !== undefined && !stay.has(user));
   }

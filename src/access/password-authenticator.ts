@@ -55,7 +55,7 @@ export class PasswordAuthenticator implements Authenticator {
       else done(this.#refuse("not-authorized", claim));
       return nothing;
     }
-    const known = this.#users.get(user);
+    const known = this.#users.get(user)?.password;
     const password = claim.password ?? NO_PASSWORD;
     return this.#verifier.verify(password, known ?? this.#decoy, (verdict) => {
       // The file may have changed meanwhile.
@@ -66,7 +66,7 @@ export class PasswordAuthenticator implements Authenticator {
   }
 
   #isStill(user: string, known: PasswordHash): boolean {
-    const now = this.#users?.get(user);
+    const now = this.#users?.get(user)?.password;
     return now !== undefined && formatPasswordHash(now) === formatPasswordHash(known);
   }
 
@@ -81,6 +81,6 @@ export class PasswordAuthenticator implements Authenticator {
 /** A hash of nothing, at the cost of the first user's. */
 function decoyFor(users: Users | undefined): PasswordHash {
   const [first] = users?.values() ?? [];
-  const { ln, r, p } = first ?? SCRYPT_COST;
-  return { ln, r, p, salt: randomBytes(16), hash: randomBytes(first?.hash.length ?? 32) };
+  const { ln, r, p } = first?.password ?? SCRYPT_COST;
+  return { ln, r, p, salt: randomBytes(16), hash: randomBytes(first?.password.hash.length ?? 32) };
 }

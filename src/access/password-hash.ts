@@ -7,6 +7,7 @@
  * all of the broker fits into 64 MiB.
  */
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
+import { base64, fromBase64 } from "./phc-base64.ts";
 
 export interface ScryptCost {
   /** Binary logarithm of scrypt's N. */
@@ -30,8 +31,6 @@ export const SCRYPT_ROUNDS_MAX = 16;
 const LN_MIN = 10;
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
-const PART_BYTES_MIN = 8;
-const PART_BYTES_MAX = 64;
 /** What Node adds to its own estimate. */
 const MEMORY_SLACK_BYTES = 1_048_576;
 
@@ -46,16 +45,6 @@ function isBearable(cost: ScryptCost): boolean {
   return (
     ln >= LN_MIN && r >= 1 && p >= 1 && p <= SCRYPT_ROUNDS_MAX && bytesOf(cost) <= SCRYPT_BYTES_MAX
   );
-}
-
-const base64 = (bytes: Uint8Array): string =>
-  Buffer.from(bytes).toString("base64").replace(/=+$/, "");
-
-/** The bytes; undefined when it is not exactly what `base64` writes, or too short or too long. */
-function fromBase64(text: string): Uint8Array | undefined {
-  const bytes = Buffer.from(text, "base64");
-  if (base64(bytes) !== text) return undefined;
-  return bytes.length >= PART_BYTES_MIN && bytes.length <= PART_BYTES_MAX ? bytes : undefined;
 }
 
 /** Writes the PHC string. */

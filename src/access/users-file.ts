@@ -1,6 +1,6 @@
 /**
- * The users file: one user per line, `NAME:PHC-STRING` (see password-hash.ts), empty lines and lines that begin with `#` aside.
- * Changes keep all other lines as they are.
+ * The users file: one user per line, `NAME:HASH` (see password-hash.ts) or `NAME:HASH:VERIFIER` (see scram-verifier.ts), empty lines and
+ * lines that begin with `#` aside. Changes keep all other lines as they are.
  */
 import { randomBytes } from "node:crypto";
 import {
@@ -18,9 +18,23 @@ import {
 import { dirname } from "node:path";
 import { OperatingError } from "../lib/operating-error.ts";
 import { formatPasswordHash, type PasswordHash, parsePasswordHash } from "./password-hash.ts";
+import { formatScramVerifier, parseScramVerifier, type ScramVerifier } from "./scram-verifier.ts";
+
+/** What is known of one user. */
+export interface User {
+  readonly password: PasswordHash;
+  /** Undefined: cannot use SCRAM. */
+  readonly scram: ScramVerifier | undefined;
+}
 
 /** The users of a file by name. */
-export type Users = ReadonlyMap<string, PasswordHash>;
+export type Users = ReadonlyMap<string, User>;
+
+/** Two users are the same exactly when this is: what stands behind the name in the file. */
+export function formatUser({ password, scram }: User): string {
+  const hash = formatPasswordHash(password);
+  return scram === undefined ? hash : `${hash}:${formatScramVerifier(scram)}`;
+}
 
 const NAME_BYTES_MAX = 256;
 /** Larger files are refused. */
@@ -53,7 +67,7 @@ const nameOfLine = (line: string): string => line.slice(0, Math.max(0, line.inde
  * @throws OperatingError `users-file-damaged`
  */
 export function parseUsers(text: string, path: string): Users {
-  const users = new Map<string, PasswordHash>();
+  const users = new Map<string, User>();
   for (const [index, line] of linesOf(text).entries()) {
     if (!isUserLine(line)) continue;
     const where = `${path} line ${index + 1}`;
@@ -63,16 +77,26 @@ export function parseUsers(text: string, path: string): Users {
     const mistake = userNameMistake(name);
     if (mistake !== undefined) throw damaged(where, mistake);
     if (users.has(name)) throw damaged(where, `"${name}" is there twice`);
-    const hash = parsePasswordHash(line.slice(colon + 1).trimEnd());
-    if (hash === undefined) {
-      throw damaged(
-        where,
-        "expected a hash as rillmq passwd writes it ($scrypt$ln=…, at most 16 MiB)",
-      );
-    }
-    users.set(name, hash);
+    users.set(name, parseUser(line.slice(colon + 1).trimEnd(), where));
   }
   return users;
+}
+
+function parseUser(text: string, where: string): User {
+  const colon = text.indexOf(":");
+  const password = parsePasswordHash(colon < 0 ? text : text.slice(0, colon));
+  if (password === undefined) {
+    throw damaged(
+      where,
+      "expected a hash as rillmq passwd writes it ($scrypt$ln=…, at most 16 MiB)",
+    );
+  }
+  if (colon < 0) return { password, scram: undefined };
+  const scram = parseScramVerifier(text.slice(colon + 1));
+  if (scram === undefined) {
+    throw damaged(where, "expected a verifier as rillmq passwd --scram writes it behind the hash");
+  }
+  return { password, scram };
 }
 
 const linesOf = (text: string): string[] => text.split(/\r?\n/);
@@ -106,9 +130,9 @@ export function isWorldReadable(path: string): boolean {
   return ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & READABLE_BY_OTHERS) !== 0;
 }
 
-/** The text with this user added at its end, or with another hash in the same line. */
-export function withUser(text: string, name: string, hash: PasswordHash): string {
-  const line = `${name}:${formatPasswordHash(hash)}`;
+/** The text with this user added at its end, or with another password in the same line. */
+export function withUser(text: string, name: string, user: User): string {
+  const line = `${name}:${formatUser(user)}`;
   const lines = linesOf(text);
   const at = lines.findIndex((known) => isUserLine(known) && nameOfLine(known) === name);
   if (at >= 0) lines[at] = line;

@@ -1,15 +1,20 @@
 import { existsSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
+import { hashPassword, SCRYPT_COST, SCRYPT_ROUNDS_MAX } from "../access/password-hash.ts";
+import { saslprep } from "../access/saslprep.ts";
+import { SCRAM_SHA_256 } from "../access/scram-authenticator.ts";
 import {
-  hashPassword,
-  type PasswordHash,
-  SCRYPT_COST,
-  SCRYPT_ROUNDS_MAX,
-} from "../access/password-hash.ts";
+  SCRAM_ITERATIONS,
+  SCRAM_ITERATIONS_MAX,
+  SCRAM_ITERATIONS_MIN,
+  type ScramVerifier,
+  scramVerifierOf,
+} from "../access/scram-verifier.ts";
 import {
   isWorldReadable,
   parseUsers,
   readAccessFile,
+  type User,
   userNameMistake,
   withoutUser,
   withUser,
@@ -28,10 +33,13 @@ interface FileOptions {
 interface AddOptions extends FileOptions {
   readonly passwordStdin?: boolean;
   readonly rounds: number;
+  readonly scram?: boolean;
+  readonly scramIterations: number;
 }
 
 /** Longest password, in bytes: what a CONNECT can carry. */
 const PASSWORD_BYTES_MAX = 65_535;
+const NOT_FOR_SCRAM = "the password has characters that SCRAM does not allow";
 
 function fail(exitCode: ExitCode, reason: string): ExitCode {
   process.stderr.write(`rillmq passwd: ${reason}\n`);
@@ -79,8 +87,13 @@ async function askPassword(
   return again === password ? password : { reason: "the two passwords differ" };
 }
 
+/** Why nobody could use this user name in SCRAM; undefined: it is fine. */
+const scramMistake = (name: string): string | undefined =>
+  saslprep(name) === name ? undefined : "SCRAM would write this user name in another way";
+
 async function runAdd(name: string, options: AddOptions): Promise<ExitCode> {
-  const mistake = userNameMistake(name);
+  const mistake =
+    userNameMistake(name) ?? (options.scram === true ? scramMistake(name) : undefined);
   if (mistake !== undefined) return fail(ExitCode.usage, mistake);
   // A damaged file is told before anybody is asked for a password.
   textOf(options.file);
@@ -89,10 +102,15 @@ async function runAdd(name: string, options: AddOptions): Promise<ExitCode> {
   const bytes = Buffer.from(password);
   if (bytes.length === 0) return fail(ExitCode.usage, "the password is empty");
   if (bytes.length > PASSWORD_BYTES_MAX) return fail(ExitCode.usage, "the password is too long");
-  const hash: PasswordHash = await hashPassword(bytes, { ...SCRYPT_COST, p: options.rounds });
+  let scram: ScramVerifier | undefined;
+  if (options.scram === true) {
+    if ((saslprep(password) ?? "") === "") return fail(ExitCode.usage, NOT_FOR_SCRAM);
+    scram = await scramVerifierOf(password, options.scramIterations);
+  }
+  const hash = await hashPassword(bytes, { ...SCRYPT_COST, p: options.rounds });
   const text = existsSync(options.file) ? readAccessFile(options.file, "users-file-damaged") : "";
   const isNew = !parseUsers(text, options.file).has(name);
-  writeUsersFile(options.file, withUser(text, name, hash));
+  writeUsersFile(options.file, withUser(text, name, { password: hash, scram }));
   const what = isNew ? "added" : "changed";
   tell(options, `${what} ${name}`, { user: name, [what]: true });
   return ExitCode.fine;
@@ -110,12 +128,29 @@ function runList(options: FileOptions): ExitCode {
   if (!existsSync(options.file)) return fail(ExitCode.usage, `there is no file ${options.file}`);
   const users = [...parseUsers(textOf(options.file), options.file)];
   if (options.json === true) {
-    const shown = users.map(([user, { ln, r, p }]) => ({ user, scrypt: { ln, r, p } }));
+    const shown = users.map(([user, { password, scram }]) => {
+      const { ln, r, p } = password;
+      const methods = methodsOf(scram);
+      const cost = scram === undefined ? {} : { scram: { iterations: scram.iterations } };
+      return { user, methods, scrypt: { ln, r, p }, ...cost };
+    });
     process.stdout.write(`${JSON.stringify(shown)}\n`);
   } else {
-    for (const [user] of users) process.stdout.write(`${user}\n`);
+    for (const [user, { scram }] of users) {
+      process.stdout.write(`${user}\t${methodsOf(scram).join(" ")}\n`);
+    }
   }
   return ExitCode.fine;
+}
+
+/** How a user can come in. */
+const methodsOf = (scram: User["scram"]): string[] =>
+  scram === undefined ? ["password"] : ["password", SCRAM_SHA_256];
+
+function iterationsValue(text: string): number {
+  const iterations = countValue(text);
+  if (iterations >= SCRAM_ITERATIONS_MIN && iterations <= SCRAM_ITERATIONS_MAX) return iterations;
+  throw new InvalidArgumentError(`Expected ${SCRAM_ITERATIONS_MIN} to ${SCRAM_ITERATIONS_MAX}.`);
 }
 
 function roundsValue(text: string): number {
@@ -139,6 +174,13 @@ export function addPasswdCommand(program: Command, done: (exitCode: number) => v
       roundsValue,
       1,
     )
+    .option("--scram", "let the user in by SCRAM-SHA-256, too")
+    .option(
+      "--scram-iterations <n>",
+      "work of the client per SCRAM exchange: less for small devices with drawn passwords",
+      iterationsValue,
+      SCRAM_ITERATIONS,
+    )
     .option("--json", "print what was done as JSON")
     .action(async (name: string, options: AddOptions) =>
       done(await onFile(() => runAdd(name, options))),
@@ -153,7 +195,7 @@ export function addPasswdCommand(program: Command, done: (exitCode: number) => v
     );
   passwd
     .command("ls")
-    .description("Prints the names of all users.")
+    .description("Prints the names of all users and how each can come in.")
     .requiredOption(...FILE)
     .option("--json", "print names and cost of their hashes as JSON")
     .action(async (options: FileOptions) => done(await onFile(() => runList(options))));

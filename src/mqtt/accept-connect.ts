@@ -25,12 +25,12 @@ export interface Granted {
   readonly principal: Principal;
   readonly cleanStart: boolean;
   readonly expiryMs: number;
+  /** False: the client asked for a session that ends with the connection; DISCONNECT cannot change that. */
+  readonly isExpiryAsked: boolean;
   readonly will: Will | undefined;
   /** 0: none. */
   readonly keepAliveMs: number;
   readonly receiveMaximum: number;
-  /** Largest packet the client takes, in bytes; Infinity: any. */
-  readonly packetBytesMax: number;
   /** Highest topic alias that may be sent to it; 0: none [MQTT-3.1.2-26, 3.1.2-27]. */
   readonly topicAliasMax: number;
   /** Properties of CONNACK; `{}` in 3.x. */
@@ -48,9 +48,8 @@ export interface ConnectContext {
 
 /** A reason code of 0x80 or more for what is refused to anybody; 0: it depends on who it is. */
 export function refuseConnect(packet: ConnectPacket): number {
-  const { properties, protocolVersion } = packet;
+  const { protocolVersion } = packet;
   const isV5 = protocolVersion === ProtocolVersion.v5;
-  if (properties.authenticationMethod !== undefined) return ReasonCode.badAuthenticationMethod;
   if (Buffer.byteLength(packet.clientId) > CLIENT_ID_BYTES_MAX) {
     return ReasonCode.clientIdentifierNotValid;
   }
@@ -61,11 +60,12 @@ export function refuseConnect(packet: ConnectPacket): number {
   return 0;
 }
 
-/** What is granted to this principal, or a reason code of 0x80 or more. */
+/** What is granted to this principal, or a reason code of 0x80 or more. `authentication`: what CONNACK says of an exchange. */
 export function grantConnect(
   packet: ConnectPacket,
   principal: Principal,
   context: ConnectContext,
+  authentication?: Properties,
 ): Granted | number {
   const { properties, protocolVersion } = packet;
   const { options } = context;
@@ -82,12 +82,12 @@ export function grantConnect(
     principal,
     cleanStart: packet.cleanStart,
     expiryMs,
+    isExpiryAsked: askedExpiryMs(packet) > 0,
     will,
     keepAliveMs: keepAliveSeconds * 1_000,
     receiveMaximum: properties.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT,
-    packetBytesMax: properties.maximumPacketBytes ?? Number.POSITIVE_INFINITY,
     topicAliasMax: Math.min(properties.topicAliasMaximum ?? 0, options.topicAliasOutMax),
-    connackProperties: {},
+    connackProperties: { ...authentication },
   };
   if (isV5) fillConnack(granted, packet, options, keepAliveSeconds);
   return granted;

@@ -1,8 +1,11 @@
 import type { Authenticator } from "../broker/authenticator.ts";
+import type { EnhancedAuthenticator } from "../broker/enhanced-authenticator.ts";
 
 /** The bounds of one connection, see the configuration for their defaults; and who says who is at its other end. */
 export interface ConnectionOptions {
   readonly authenticator: Authenticator;
+  /** For clients that name an authentication method. */
+  readonly enhancedAuthenticator: EnhancedAuthenticator;
   /** Its listener lets clients in that give no user name. */
   readonly allowsAnonymous: boolean;
   /** Largest packet taken, in bytes. */

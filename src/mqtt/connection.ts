@@ -2,9 +2,11 @@
  * One network connection that speaks MQTT, server side; sans-IO.
  *
  *     awaitingConnect --CONNECT--> authenticating --accepted--> connected --DISCONNECT, error, end--> closed
+ *                  `--CONNECT with method--> exchanging --accepted-->'
  *
- * While it is found out who the client is (**authenticating**) nothing is decoded and the network is not read; what was on its
- * way is kept, up to a bound, and the connect deadline still holds.
+ * While it is found out who the client is by its password (**authenticating**) nothing is decoded and the network is not read; what was
+ * on its way is kept, up to a bound. While it is found out by packets that go back and forth (**exchanging**) only AUTH and DISCONNECT
+ * are taken [MQTT-3.1.2-30]. In both the connect deadline still holds.
  *
  * Inside `connected` a publisher may be **held**: a PUBLISH finds no room in the store. It waits, and behind it in order what
  * came later, but for acknowledgements and pings; beyond a bound nothing more is decoded
@@ -17,6 +19,7 @@ import { AcknowledgementQueue } from "../broker/acknowledgements.ts";
 import type { AuthenticationOutcome, Principal } from "../broker/authenticator.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { Due } from "../broker/due.ts";
+import type { AuthenticationStep } from "../broker/enhanced-authenticator.ts";
 import type { Message, QoS } from "../broker/message.ts";
 import type { Session } from "../broker/session.ts";
 import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
@@ -24,6 +27,7 @@ import type { EndReason, Subscriber } from "../broker/subscriber.ts";
 import { after, type Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
 import { expiryMsOf, type Granted, grantConnect, refuseConnect } from "./accept-connect.ts";
+import { AuthExchanges } from "./auth-exchanges.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { type Answer, ControlPackets } from "./control-packets.ts";
 import { Decoder } from "./decoder.ts";
@@ -34,6 +38,7 @@ import { Inbound } from "./inbound.ts";
 import type { Link } from "./link.ts";
 import { Outgoing } from "./outgoing.ts";
 import {
+  type AuthPacket,
   type ConnectPacket,
   type DisconnectPacket,
   type OutgoingPacket,
@@ -42,9 +47,11 @@ import {
   ProtocolVersion,
   type PublishPacket,
 } from "./packet.ts";
+import type { Properties } from "./properties.ts";
 import { ProtocolError } from "./protocol-error.ts";
 import { PublishRate } from "./publish-rate.ts";
 import { ReasonCode } from "./reason-code.ts";
+import { withReasonString } from "./reason-strings.ts";
 import { AUTHENTICATION_REASON_CODES, countRefusal, SESSION_REASON_CODES } from "./refusals.ts";
 
 /** Keep alive is over after one and a half times the interval [MQTT-3.1.2-22]. */
@@ -66,9 +73,17 @@ export class MqttConnection implements Subscriber, Due {
   readonly #control: ControlPackets;
   /** Chunks that came while nothing more was decoded: the network is not read, but some were on their way. */
   readonly #undecoded: Uint8Array[] = [];
-  #state: "awaitingConnect" | "authenticating" | "connected" | "closed" = "awaitingConnect";
+  #state: "awaitingConnect" | "authenticating" | "exchanging" | "connected" | "closed" =
+    "awaitingConnect";
   /** Gives up finding out who the client is. */
   #cancelAuthentication: (() => void) | undefined;
+  /** Undefined: CONNECT named no authentication method. */
+  #exchanges: AuthExchanges | undefined;
+  /** CONNECT, until it is accepted or refused. */
+  #asked: ConnectPacket | undefined;
+  #wantsProblemInformation = true;
+  /** Largest packet the client takes, in bytes [MQTT-3.1.2-24]. */
+  #packetBytesMax = Number.POSITIVE_INFINITY;
   #version: ProtocolVersion = ProtocolVersion.v311;
   #session: Session | undefined;
   #granted: Granted | undefined;
@@ -145,7 +160,7 @@ export class MqttConnection implements Subscriber, Due {
     try {
       // What the client said last counts, although it waits behind a held PUBLISH [MQTT-3.14.4-3].
       if (disconnect !== undefined && this.#session !== undefined) {
-        this.#disconnect(disconnect, this.#session);
+        this.#disconnect(disconnect);
       }
     } catch (error) {
       this.#onError(error);
@@ -157,7 +172,7 @@ export class MqttConnection implements Subscriber, Due {
   onDue(now: Instant): void {
     this.#deadline = undefined;
     if (this.#state === "closed") return;
-    if (this.#state === "awaitingConnect") {
+    if (this.#state === "awaitingConnect" || this.#state === "exchanging") {
       this.#close(false);
       return;
     }
@@ -247,7 +262,9 @@ export class MqttConnection implements Subscriber, Due {
     if (reason === "store-failed" || reason === "server-shutting-down") this.#isAbandoned = true;
     // Nothing is said before CONNECT [MQTT-3.2.0-1].
     if (this.#state === "awaitingConnect") this.#close(false);
-    else this.#fail(END_REASON_CODES[reason]);
+    else if (this.#state === "connected") this.#fail(END_REASON_CODES[reason]);
+    // CONNACK has no other reason code for it.
+    else this.#fail(ReasonCode.serverUnavailable);
   }
 
   #decodeChunk(chunk: Uint8Array): void {
@@ -300,8 +317,6 @@ export class MqttConnection implements Subscriber, Due {
   #onError(error: unknown): void {
     if (!(error instanceof ProtocolError)) throw error;
     const { counters } = this.#broker;
-    // What is wrong with a CONNECT is answered in the version that it announced.
-    if (this.#state === "awaitingConnect") this.#version = this.#decoder.protocolVersion;
     counters.protocolErrors++;
     if (error.reasonCode === ReasonCode.packetTooLarge) counters.limitPacketBytes++;
     else if (error.reasonCode === ReasonCode.quotaExceeded) counters.limitProperties++;
@@ -309,7 +324,7 @@ export class MqttConnection implements Subscriber, Due {
     const isTooLargeConnect =
       this.#state === "awaitingConnect" && error.reasonCode === ReasonCode.packetTooLarge;
     if (isTooLargeConnect) this.#close(false);
-    else this.#fail(error.reasonCode);
+    else this.#fail(error.reasonCode, error.message);
   }
 
   #handle(packet: Packet): void {
@@ -323,25 +338,45 @@ export class MqttConnection implements Subscriber, Due {
       this.#connect(packet);
       return;
     }
-    // [MQTT-3.1.0-1]
     const session = this.#session;
-    if (session === undefined) throw protocolError("the first packet is not CONNECT");
-    if (packet.type === PacketType.disconnect) this.#disconnect(packet, session);
-    else if (packet.type === PacketType.pingreq) this.#ping();
+    if (session === undefined) {
+      this.#handleEarly(packet);
+      return;
+    }
+    if (packet.type === PacketType.disconnect) this.#disconnect(packet);
+    else if (packet.type === PacketType.auth) this.#auth(packet);
+    else if (packet.type === PacketType.pingreq) this.#overtake({ type: PacketType.pingresp });
     else this.#control.handle(packet, session);
   }
 
   /** Overtakes acknowledgements that wait, but not CONNACK. */
-  #ping(): void {
-    if (this.#isAnnounced) this.#send({ type: PacketType.pingresp });
-    else this.#acks.push(NO_COMMIT, { type: PacketType.pingresp });
+  #overtake(packet: OutgoingPacket): void {
+    if (this.#isAnnounced || this.#session === undefined) this.#send(packet);
+    else this.#acks.push(NO_COMMIT, packet);
+  }
+
+  /** Before CONNECT is accepted. */
+  #handleEarly(packet: Packet): void {
+    // [MQTT-3.1.0-1]
+    if (this.#state !== "exchanging") throw protocolError("the first packet is not CONNECT");
+    if (packet.type === PacketType.auth) this.#auth(packet);
+    else if (packet.type === PacketType.disconnect) this.#close(false);
+    // [MQTT-3.1.2-30]
+    else throw protocolError("neither AUTH nor DISCONNECT before CONNACK");
   }
 
   #connect(packet: ConnectPacket): void {
+    const { properties } = packet;
     this.#version = packet.protocolVersion;
+    this.#packetBytesMax = properties.maximumPacketBytes ?? Number.POSITIVE_INFINITY;
+    this.#wantsProblemInformation = properties.requestProblemInformation ?? true;
     const refusal = refuseConnect(packet);
     if (refusal !== 0) {
       this.#refuse(refusal);
+      return;
+    }
+    if (properties.authenticationMethod !== undefined) {
+      this.#beginExchange(packet, properties.authenticationMethod);
       return;
     }
     const { authenticator, allowsAnonymous } = this.#options;
@@ -356,6 +391,40 @@ export class MqttConnection implements Subscriber, Due {
     isAtOnce = false;
     // The answer may have come already.
     if (this.#isAuthenticating()) this.#cancelAuthentication = cancel;
+  }
+
+  /** Enhanced authentication [MQTT 5.0 section 4.12]; a password that came along is not looked at. */
+  #beginExchange(packet: ConnectPacket, method: string): void {
+    const claim = { username: packet.username, address: this.#link.peer.address };
+    this.#exchanges = new AuthExchanges(method, this.#options.enhancedAuthenticator, claim);
+    this.#state = "exchanging";
+    this.#asked = packet;
+    const step = this.#exchanges.begin(packet.properties.authenticationData);
+    // [MQTT-4.12.0-1]
+    if (step === undefined) this.#refuse(ReasonCode.badAuthenticationMethod);
+    else this.#answerStep(this.#exchanges, step);
+  }
+
+  #auth(packet: AuthPacket): void {
+    const exchanges = this.#exchanges;
+    // [MQTT-4.12.0-6, 4.12.0-7]
+    if (exchanges === undefined) throw protocolError("AUTH without method in CONNECT");
+    this.#answerStep(exchanges, exchanges.onAuth(packet, this.#state === "connected"));
+  }
+
+  #answerStep(exchanges: AuthExchanges, step: AuthenticationStep): void {
+    const asked = this.#asked;
+    if (step.kind === "continue") {
+      this.#overtake(exchanges.answerOf(ReasonCode.continueAuthentication, step.data));
+    } else if (asked !== undefined) {
+      if (step.kind === "refused") this.#refuse(AUTHENTICATION_REASON_CODES[step.refusal]);
+      else this.#accept(asked, step.principal, exchanges.propertiesOf(step.data));
+    } else if (step.kind === "accepted" && step.principal === this.#session?.principal) {
+      this.#overtake(exchanges.answerOf(ReasonCode.success, step.data));
+    } else {
+      // Whoever it is now, it is not whom the session belongs to [MQTT-4.12.1-2].
+      this.#fail(ReasonCode.notAuthorized, "re-authentication failed");
+    }
   }
 
   #isAuthenticating(): boolean {
@@ -374,10 +443,10 @@ export class MqttConnection implements Subscriber, Due {
     else this.#refuse(AUTHENTICATION_REASON_CODES[outcome.refusal]);
   }
 
-  #accept(packet: ConnectPacket, principal: Principal): void {
+  #accept(packet: ConnectPacket, principal: Principal, authentication?: Properties): void {
     const { clock, topics, counters, authorizer } = this.#broker;
     const context = { options: this.#options, topics, authorizer, counters, now: clock.now() };
-    const granted = grantConnect(packet, principal, context);
+    const granted = grantConnect(packet, principal, context, authentication);
     if (typeof granted === "number") {
       this.#refuse(granted);
       return;
@@ -388,6 +457,7 @@ export class MqttConnection implements Subscriber, Due {
       return;
     }
     counters.connectionsAccepted++;
+    this.#asked = undefined;
     this.#state = "connected";
     this.#lastReceivedAt = context.now;
     this.#granted = granted;
@@ -395,7 +465,7 @@ export class MqttConnection implements Subscriber, Due {
       this.#link.output,
       clock,
       packet.protocolVersion,
-      granted.packetBytesMax,
+      this.#packetBytesMax,
       granted.topicAliasMax,
     );
     this.#session = result.session;
@@ -428,10 +498,10 @@ export class MqttConnection implements Subscriber, Due {
     return true;
   }
 
-  #disconnect(packet: DisconnectPacket, session: Session): void {
+  #disconnect(packet: DisconnectPacket): void {
     const seconds = packet.properties?.sessionExpirySeconds;
     // [MQTT 5.0 section 3.14.2.2.2]
-    if (seconds !== undefined && seconds > 0 && session.expiryMs === 0) {
+    if (seconds !== undefined && seconds > 0 && this.#granted?.isExpiryAsked === false) {
       throw protocolError("a session expiry interval where CONNECT had none");
     }
     const max = this.#options.sessionExpiryMaxMs;
@@ -499,6 +569,10 @@ export class MqttConnection implements Subscriber, Due {
       case PacketType.pubrel:
       case PacketType.pubcomp:
         if (ack.type === PacketType.puback || ack.reasonCode >= 0x80) this.#inbound.onAnswered(ack);
+        if (ack.reasonCode >= 0x80) {
+          this.#send(ack);
+          break;
+        }
         this.#broker.counters.packetsSent++;
         writeAck(this.#link.output, ack.type, ack.packetId, ack.reasonCode, this.#version);
         this.#link.touch();
@@ -513,10 +587,19 @@ export class MqttConnection implements Subscriber, Due {
     }
   }
 
+  /** What the client's Maximum Packet Size leaves no way to say ends the connection. */
   #send(packet: OutgoingPacket): void {
+    if (!this.#trySend(packet)) this.#fail(ReasonCode.packetTooLarge);
+  }
+
+  /** False, and nothing sent: it is larger than the client takes [MQTT-3.1.2-24]. */
+  #trySend(packet: OutgoingPacket): boolean {
+    const isV5 = this.#version === ProtocolVersion.v5;
+    const said = isV5 ? withReasonString(packet, this.#wantsProblemInformation) : packet;
+    if (!encodePacket(this.#link.output, said, this.#version, this.#packetBytesMax)) return false;
     this.#broker.counters.packetsSent++;
-    encodePacket(this.#link.output, packet, this.#version, this.#granted?.packetBytesMax);
     this.#link.touch();
+    return true;
   }
 
   /** CONNECT is refused. */
@@ -526,12 +609,14 @@ export class MqttConnection implements Subscriber, Due {
   }
 
   /** Says why, where the protocol has a packet for it, and closes [MQTT-4.13.1-1]. */
-  #fail(reasonCode: number): void {
+  #fail(reasonCode: number, reasonString?: string): void {
     if (this.#state === "closed") return;
-    const farewell = farewellOf(this.#state === "connected", this.#version, reasonCode);
+    // What is wrong with a CONNECT is answered in the version that it announced.
+    if (this.#state === "awaitingConnect") this.#version = this.#decoder.protocolVersion;
+    const isConnected = this.#state === "connected";
+    const farewell = farewellOf(this.#state, this.#version, reasonCode, reasonString);
     // A client that was accepted and does not know it yet is told nothing [MQTT-3.14.0-1].
-    const maySay = this.#state !== "connected" || this.#isAnnounced;
-    if (farewell !== undefined && maySay) this.#send(farewell);
+    if (farewell !== undefined && (!isConnected || this.#isAnnounced)) this.#trySend(farewell);
     this.#close(true);
   }
 

@@ -18,15 +18,19 @@ export const END_REASON_CODES: Readonly<Record<EndReason, number>> = {
  * none for it, or what came was no CONNECT that could be understood.
  */
 export function farewellOf(
-  isConnected: boolean,
+  state: "awaitingConnect" | "authenticating" | "exchanging" | "connected",
   version: ProtocolVersion,
   reasonCode: number,
+  reasonString?: string,
 ): OutgoingPacket | undefined {
-  if (isConnected) {
-    return version === ProtocolVersion.v5 ? { type: PacketType.disconnect, reasonCode } : undefined;
+  const properties = reasonString === undefined ? {} : { reasonString };
+  if (state === "connected") {
+    const isV5 = version === ProtocolVersion.v5;
+    return isV5 ? { type: PacketType.disconnect, reasonCode, properties } : undefined;
   }
-  if (reasonCode === ReasonCode.malformedPacket || reasonCode === ReasonCode.protocolError) {
-    return undefined;
-  }
-  return { type: PacketType.connack, sessionPresent: false, reasonCode, properties: {} };
+  const isBroken =
+    reasonCode === ReasonCode.malformedPacket || reasonCode === ReasonCode.protocolError;
+  if (isBroken && state === "awaitingConnect") return undefined;
+  // In a refusal Session Present is 0 [MQTT-3.2.2-6].
+  return { type: PacketType.connack, sessionPresent: false, reasonCode, properties };
 }

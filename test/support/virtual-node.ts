@@ -5,6 +5,7 @@
 import { openAuthenticator } from "../../src/broker/authenticator.ts";
 import { type AccessPolicy, Authorization } from "../../src/broker/authorization.ts";
 import { Broker } from "../../src/broker/broker.ts";
+import { noEnhancedAuthenticator } from "../../src/broker/enhanced-authenticator.ts";
 import type { BrokerLimits } from "../../src/broker/limits.ts";
 import type { Ordinal } from "../../src/broker/store.ts";
 import type { StreamLoss, StreamSettings } from "../../src/broker/streams.ts";
@@ -203,6 +204,7 @@ export class VirtualNode {
   #connectionOptions(): ConnectionOptions {
     return {
       authenticator: openAuthenticator,
+      enhancedAuthenticator: noEnhancedAuthenticator,
       allowsAnonymous: true,
       packetBytesMax: MIB,
       connectPacketBytesMax: 65_536,

@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import { AccessControl, runningMax } from "../../../src/access/access-control.ts";
 import { LogThrottle } from "../../../src/access/log-throttle.ts";
 import { formatPasswordHash, hashPassword } from "../../../src/access/password-hash.ts";
+import { formatScramVerifier, scramVerifierOf } from "../../../src/access/scram-verifier.ts";
 import type { AuthenticationOutcome } from "../../../src/broker/authenticator.ts";
 import { eventually } from "../../support/json-process.ts";
 
@@ -217,4 +218,19 @@ test("the throttle lets a few through per second and tells how many it held back
     [1, 2, 3].map(() => throttle.admit()),
     [3, 0, undefined],
   );
+});
+
+test("a user with another SCRAM verifier is ended like one with another password", async () => {
+  const verifiers = await Promise.all(["a", "b"].map((text) => scramVerifierOf(text, 4_096)));
+  const [one = "", two = ""] = verifiers.map(
+    (verifier) => `${ANN}:${formatScramVerifier(verifier)}`,
+  );
+  const fixture = new Fixture(`${one}\n${BOB}\n`, "rules: []");
+  const claim = { username: undefined, address: "10.0.0.1" };
+  fixture.control.keepSecretIn(root);
+  assert.ok(fixture.control.enhancedAuthenticator.begin("SCRAM-SHA-256", claim) !== undefined);
+  writeFileSync(fixture.usersFile, `${two}\n${BOB}\n`);
+  fixture.control.reload();
+  fixture.control.close();
+  assert.deepEqual(fixture.ended, ["ann"]);
 });

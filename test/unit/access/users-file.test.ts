@@ -30,9 +30,9 @@ const HASH = "$scrypt$ln=13,r=8,p=1$c2FsdHNhbHQ$aGFzaGhhc2g";
 const OTHER = "$scrypt$ln=14,r=8,p=2$c2FsdHNhbHQ$aGFzaGhhc2g";
 
 function hashOf(text: string) {
-  const hash = parsePasswordHash(text);
-  assert.ok(hash !== undefined);
-  return hash;
+  const password = parsePasswordHash(text);
+  assert.ok(password !== undefined);
+  return { password, scram: undefined };
 }
 
 const namesOf = (text: string): string[] => [...parseUsers(text, "users").keys()];

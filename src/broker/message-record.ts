@@ -5,7 +5,7 @@
 import type { Instant } from "../lib/clock.ts";
 import type { Principal } from "./authenticator.ts";
 import type { Message, MessageProperties, QoS } from "./message.ts";
-import type { TopicTable } from "./topic.ts";
+import { isTopicName, type TopicTable } from "./topic.ts";
 
 const VERSION = 1;
 const utf8 = new TextEncoder();
@@ -101,6 +101,7 @@ function isHead(value: unknown): value is Head {
     value as Partial<Head>;
   return (
     typeof topic === "string" &&
+    isTopicName(topic) &&
     (qos === 0 || qos === 1 || qos === 2) &&
     typeof retain === "boolean" &&
     typeof publisherId === "string" &&

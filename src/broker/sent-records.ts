@@ -21,6 +21,14 @@ export interface SentRecord {
   readonly state: number;
 }
 
+/** A record as it is on disk; undefined when it is damaged. */
+export function decodeSent(value: Uint8Array): SentRecord | undefined {
+  const [state = 0, high = 0, low = 0] = value;
+  const packetId = (high << 8) | low;
+  const isKnown = state >= SENT.published && state <= SENT.done;
+  return value.length === 3 && isKnown && packetId > 0 ? { state, packetId } : undefined;
+}
+
 /** The records of one session: written while it runs, and those that the last run left. */
 export class SentRecords {
   readonly #store: Store;

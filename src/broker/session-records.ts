@@ -21,6 +21,9 @@ import { VarintReader, writeVarint } from "../lib/varint.ts";
 import type { QoS } from "./message.ts";
 import type { LogId, Ordinal, Sequence } from "./store.ts";
 
+/** Largest Subscription Identifier [MQTT 5.0 section 3.8.2.1.2]. */
+const SUBSCRIPTION_ID_MAX = 268_435_455;
+
 const KEY_SESSION = 0x10;
 const KEY_REFERENCES = 0x20;
 const KEY_SPILLED = 0x24;
@@ -152,6 +155,7 @@ export function decodeReferences(value: Uint8Array): Reference[] | undefined {
     const sequence = reader.readVarint() as Sequence;
     const flags = reader.readByte();
     const qos = (flags & 3) as QoS;
+    if ((qos as number) === 3) reader.isBroken = true;
     const subscriptionIds = (flags & 8) === 0 ? undefined : readIds(reader);
     const retain = (flags & 4) !== 0;
     references.push({ log, sequence, ordinal: ordinal as Ordinal, qos, retain, subscriptionIds });
@@ -159,10 +163,18 @@ export function decodeReferences(value: Uint8Array): Reference[] | undefined {
   return reader.isBroken ? undefined : references;
 }
 
+/** Whether a Subscription Identifier has a value that can be sent [MQTT 5.0 section 3.3.2.3.8]. */
+export const isSubscriptionId = (id: number): boolean =>
+  Number.isInteger(id) && id >= 1 && id <= SUBSCRIPTION_ID_MAX;
+
 function readIds(reader: VarintReader): number[] {
   const ids: number[] = [];
   const count = reader.readVarint();
-  for (let i = 0; i < count && !reader.isBroken; i++) ids.push(reader.readVarint());
+  for (let i = 0; i < count && !reader.isBroken; i++) {
+    const id = reader.readVarint();
+    if (!isSubscriptionId(id)) reader.isBroken = true;
+    ids.push(id);
+  }
   return ids;
 }
 

@@ -7,10 +7,11 @@ import type { Due } from "./due.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { Outbound } from "./outbound.ts";
 import type { OutboundEvents } from "./outbound-events.ts";
-import type { SentRecord } from "./sent-records.ts";
+import { decodeSent, type SentRecord } from "./sent-records.ts";
 import { NEVER_MS, Session, type SessionRecord, type SessionSubscription } from "./session.ts";
 import {
   clientIdOf,
+  isSubscriptionId,
   NUMBERED_PREFIXES,
   ordinalOf,
   packetIdOf,
@@ -26,6 +27,8 @@ import type { Subscriber } from "./subscriber.ts";
 import type { SubscriptionTree } from "./subscription-tree.ts";
 import type { Will, Wills } from "./wills.ts";
 
+/** Largest number of a session: it has four bytes in keys. */
+const NUMBER_MAX = 0xffff_ffff;
 /** Keys read in one step of a long scan. */
 const STEP_KEYS = 1_000;
 /** What one step of copying into spills may cost, in bytes (see `LogBacklog.spill`). */
@@ -313,9 +316,11 @@ export class Sessions {
     this.#scanAll(sent, (key, value) => {
       const session = sessionOf(key);
       if (session === undefined) return;
-      const packetId = ((value[1] ?? 0) << 8) | (value[2] ?? 0);
+      const record = decodeSent(value);
+      // Damaged: the message is sent as if it had not been before.
+      if (record === undefined) return;
       const known = under.get(session) ?? [];
-      known.push([ordinalOf(key), { state: value[0] ?? 0, packetId }]);
+      known.push([ordinalOf(key), record]);
       under.set(session, known);
     });
     this.#scanAll(received, (key) => sessionOf(key)?.recoverReceived(packetIdOf(key)));
@@ -357,7 +362,8 @@ function isSessionRecord(value: unknown): value is SessionRecord {
     record.version === 1 &&
     typeof record.number === "number" &&
     record.number > 0 &&
-    Number.isSafeInteger(record.number) &&
+    record.number <= NUMBER_MAX &&
+    Number.isInteger(record.number) &&
     (record.user === undefined || typeof record.user === "string") &&
     isTime(record.expiryMs) &&
     isTime(record.detachedAt) &&
@@ -374,6 +380,6 @@ function isSubscription(value: unknown): value is SessionSubscription {
   return (
     typeof topicFilter === "string" &&
     (qos === 0 || qos === 1 || qos === 2) &&
-    (subscriptionId === undefined || typeof subscriptionId === "number")
+    (subscriptionId === undefined || isSubscriptionId(subscriptionId))
   );
 }

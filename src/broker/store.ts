@@ -124,7 +124,10 @@ export interface Store {
     limit?: number,
   ): [key: Uint8Array, value: Uint8Array][];
 
-  /** Flushed records of a log from a sequence on, at most `recordsMax` and (beyond the first) `bytesMax`. */
+  /**
+   * Flushed records of a log from a sequence on, at most `recordsMax` and (beyond the first) `bytesMax`. None of a log that
+   * there is none of: who asks may have it from a damaged record.
+   */
   read(log: LogId, from: Sequence, recordsMax: number, bytesMax: number): LogBatch;
   stats(log: LogId): LogStats;
   /**

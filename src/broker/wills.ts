@@ -162,11 +162,13 @@ function decodeWillOf(
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const message = decodeMessageRecord(bytes.subarray(16), topics);
   if (message === undefined) return undefined;
+  const delayMs = view.getFloat64(0);
   const messageExpiryMs = view.getFloat64(8);
+  if (!(delayMs >= 0) || Number.isNaN(messageExpiryMs)) return undefined;
   return {
     principal,
     message,
-    delayMs: view.getFloat64(0),
+    delayMs,
     messageExpiryMs: messageExpiryMs < 0 ? undefined : messageExpiryMs,
   };
 }

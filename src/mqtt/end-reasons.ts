@@ -25,8 +25,11 @@ export function farewellOf(
 ): OutgoingPacket | undefined {
   const properties = reasonString === undefined ? {} : { reasonString };
   if (state === "connected") {
-    const isV5 = version === ProtocolVersion.v5;
-    return isV5 ? { type: PacketType.disconnect, reasonCode, properties } : undefined;
+    if (version !== ProtocolVersion.v5) return undefined;
+    // A second CONNECT of another version is a second CONNECT [MQTT-3.1.0-2]; DISCONNECT has no 0x84 [MQTT-3.14.2-1].
+    const isOfConnack = reasonCode === ReasonCode.unsupportedProtocolVersion;
+    const code = isOfConnack ? ReasonCode.protocolError : reasonCode;
+    return { type: PacketType.disconnect, reasonCode: code, properties };
   }
   const isBroken =
     reasonCode === ReasonCode.malformedPacket || reasonCode === ReasonCode.protocolError;

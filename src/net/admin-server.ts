@@ -35,6 +35,8 @@ export type AdminRoutes = ReadonlyMap<string, AdminHandler>;
 const BODY_BYTES_MAX = 1_048_576;
 const CONNECTIONS_MAX = 32;
 const REQUEST_TIMEOUT_MS = 10_000;
+/** What paths are resolved against; it appears nowhere. */
+const ORIGIN = "http://admin";
 /** Longest path of a unix socket on Linux, in bytes, without the closing zero. */
 const PATH_BYTES_MAX = 107;
 
@@ -119,7 +121,7 @@ export class AdminServer {
   }
 
   async #handle(request: IncomingMessage): Promise<unknown> {
-    const url = new URL(request.url ?? "/", "http://admin");
+    const url = urlOf(request);
     const parts = url.pathname.split("/").slice(1);
     let isKnown = false;
     for (const route of this.#routes) {
@@ -133,6 +135,13 @@ export class AdminServer {
       ? new AdminError(405, `${request.method} is not for ${url.pathname}`)
       : new AdminError(404, `there is no ${url.pathname}`);
   }
+}
+
+/** @throws AdminError for a target that is none, such as `//` */
+function urlOf(request: IncomingMessage): URL {
+  const target = request.url ?? "/";
+  if (URL.canParse(target, ORIGIN)) return new URL(target, ORIGIN);
+  throw new AdminError(400, "the path is not well formed");
 }
 
 function match(
@@ -159,10 +168,15 @@ function match(
 async function bodyOf(request: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > BODY_BYTES_MAX) throw new AdminError(413, "the body is too large");
-    chunks.push(chunk);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > BODY_BYTES_MAX) throw new AdminError(413, "the body is too large");
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    // Who asked is gone: that is no bug of ours.
+    throw error instanceof AdminError ? error : new AdminError(400, "the body has no end");
   }
   if (bytes === 0) return undefined;
   try {

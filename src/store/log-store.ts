@@ -237,7 +237,10 @@ export class LogStore implements Store {
   }
 
   read(log: LogId, from: Sequence, recordsMax: number, bytesMax: number): LogBatch {
-    return this.#reader.read(this.#log(log), from, recordsMax, bytesMax);
+    const state = this.#logs[log];
+    // A damaged reference may name any log.
+    if (state === undefined) return { records: [], next: from, damaged: [] };
+    return this.#reader.read(state, from, recordsMax, bytesMax);
   }
 
   stats(log: LogId): LogStats {

@@ -151,6 +151,8 @@ function secondRows(version: Version): Row[] {
   return [
     [clause, "a second CONNECT", plain[version], closes(PROTOCOL)],
     [clause, "a second CONNECT with everything in it", full, closes(PROTOCOL)],
+    [clause, "a second CONNECT of no version", connect("MQTT", 9, 2), closes(PROTOCOL)],
+    [clause, "a second CONNECT of another protocol", connect("MQTX", 4, 2), closes(PROTOCOL)],
   ];
 }
 

@@ -140,6 +140,7 @@ export class VirtualClient {
     this.#isLost = true;
     this.connection.onClosed();
     this.#node.turn();
+    this.#node.forget(this);
   }
 
   /** The network connection is gone and nobody is told: the broker's process ended. */

@@ -140,6 +140,11 @@ export class VirtualNode {
     this.turn();
   }
 
+  /** This client is gone; nothing keeps it. */
+  forget(client: VirtualClient): void {
+    this.#clients.delete(client);
+  }
+
   /** Keys in the table `meta` that begin with one of these bytes, as hexadecimal digits. */
   metaKeys(...prefixes: number[]): string[] {
     const keys = this.disk.keys("meta").filter((key) => prefixes.includes(key[0] ?? 0));

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { Message, MessageProperties, QoS } from "../../../src/broker/message.ts";
 import { decodeMessageRecord, encodeMessageRecord } from "../../../src/broker/message-record.ts";
+import { decodeSent } from "../../../src/broker/sent-records.ts";
 import {
   clientIdOf,
   decodeReferences,
@@ -21,7 +22,7 @@ import {
   willKey,
 } from "../../../src/broker/session-records.ts";
 import type { LogId, Ordinal, Sequence } from "../../../src/broker/store.ts";
-import { TopicTable } from "../../../src/broker/topic.ts";
+import { isTopicName, TopicTable } from "../../../src/broker/topic.ts";
 import type { Instant } from "../../../src/lib/clock.ts";
 
 const LARGEST = 2 ** 50;
@@ -84,6 +85,33 @@ test("Any bytes, and any record cut short, are references or damaged, never an e
   );
 });
 
+test("References that nothing could send are damaged: QoS 3, a subscription identifier out of range.", () => {
+  const reference = {
+    log: 1 as LogId,
+    sequence: 1 as Sequence,
+    ordinal: 1 as Ordinal,
+    qos: 1,
+    retain: false,
+  } as const;
+  const head = { ...HEAD, isSpilled: false };
+  const isRead = (changed: object): boolean =>
+    decodeReferences(
+      encodeReferences([{ ...reference, subscriptionIds: undefined, ...changed }], head),
+    ) !== undefined;
+  assert.equal(isRead({}), true);
+  assert.equal(isRead({ qos: 3 }), false);
+  assert.equal(isRead({ subscriptionIds: [1, 268_435_455] }), true);
+  assert.equal(isRead({ subscriptionIds: [1, 0] }), false);
+  assert.equal(isRead({ subscriptionIds: [268_435_456] }), false);
+});
+
+test("A QoS 2 delivery under way is damaged when its state or packet identifier makes no sense.", () => {
+  assert.deepEqual(decodeSent(Uint8Array.of(2, 1, 0)), { state: 2, packetId: 256 });
+  for (const bytes of [[], [1], [1, 1], [0, 0, 1], [4, 0, 1], [1, 0, 0], [1, 0, 1, 0]]) {
+    assert.equal(decodeSent(Uint8Array.from(bytes)), undefined, `${bytes}`);
+  }
+});
+
 test("Keys say what they were made of and order by session, then by ordinal.", () => {
   fc.assert(
     fc.property(fc.nat(0xffff_ffff), fc.nat(LARGEST), fc.nat(LARGEST), (number, a, b) => {
@@ -126,7 +154,7 @@ const properties: fc.Arbitrary<MessageProperties> = fc.record(
 const message = (topics: TopicTable): fc.Arbitrary<Message> =>
   fc
     .record({
-      name: text,
+      name: text.filter(isTopicName),
       qos: fc.constantFrom<QoS>(0, 1, 2),
       retain: fc.boolean(),
       payload: fc.uint8Array({ maxLength: 100 }),

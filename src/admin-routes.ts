@@ -1,4 +1,5 @@
 /** What the admin channel answers; see `cli/` for the commands in front of it. */
+import { brokerRoutes } from "./broker-routes.ts";
 import type { EdgeNode } from "./edge-node.ts";
 import type { AdminHandler, AdminRoutes } from "./net/admin-server.ts";
 import { uplinkRoutes } from "./uplink-routes.ts";
@@ -6,6 +7,7 @@ import { uplinkRoutes } from "./uplink-routes.ts";
 export function adminRoutes(node: EdgeNode): AdminRoutes {
   return new Map<string, AdminHandler>([
     ["GET /status", () => ({ pid: process.pid, ready: node.isReady, healthy: node.isHealthy })],
+    ...brokerRoutes(node),
     ...uplinkRoutes(node),
   ]);
 }

@@ -129,6 +129,11 @@ export class EdgeNode {
   }
 
   /** Undefined while the store is being opened. */
+  get broker(): Broker | undefined {
+    return this.#running?.broker;
+  }
+
+  /** Undefined while the store is being opened. */
   get uplinks(): readonly Uplink[] | undefined {
     return this.#running?.uplinks;
   }

@@ -116,6 +116,11 @@ export class Broker implements StoreEvents {
     return this.#tree.size;
   }
 
+  /** How many sessions a message on this topic would go to. */
+  subscribersOf(topic: Topic): number {
+    return this.#tree.route(topic).length;
+  }
+
   /** Reads what is on disk; before anything else. Returns how many records were damaged. */
   recover(): number {
     const now = this.clock.now();
@@ -171,6 +176,7 @@ export class Broker implements StoreEvents {
     const stream = this.streams.of(message.topic);
     this.publishCommit = NO_COMMIT;
     if (message.qos === 0 && stream === undefined && !message.retain) {
+      message.topic.messages++;
       for (const target of route) this.#deliverQos0(message, target, publisher);
       return PublishOutcome.accepted;
     }
@@ -363,6 +369,7 @@ export class Broker implements StoreEvents {
     stream: Stream | undefined,
   ): void {
     const { qos } = message;
+    message.topic.messages++;
     let record: LogRecord | undefined;
     if (stream !== undefined) record = stream.append(message);
     else if (qos > 0 && hasDurable(route)) record = this.#store.append(SESSION_LOG, message);

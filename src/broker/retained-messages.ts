@@ -117,6 +117,27 @@ export class RetainedMessages {
     return this.#find(topic)?.principal;
   }
 
+  /** All retained messages, in no order; messages may come and go meanwhile. */
+  *all(): IterableIterator<Message> {
+    const stack: Iterator<Node>[] = [[this.#root].values()];
+    for (let top = stack[stack.length - 1]; top !== undefined; top = stack[stack.length - 1]) {
+      const { value: node, done } = top.next();
+      if (done === true) {
+        stack.pop();
+        continue;
+      }
+      if (node.message !== undefined) yield node.message;
+      if (node.children !== undefined) stack.push(node.children.values());
+    }
+  }
+
+  /** Removes the retained message of a topic, as an order of the operator; false: there was none. Staged when it returns. */
+  remove(topic: Topic): boolean {
+    if (!this.#delete(topic)) return false;
+    this.#stage(topic);
+    return true;
+  }
+
   /** The topics whose retained message matches a filter and has not expired. */
   match(topicFilter: string, now: Instant): Topic[] {
     const found: Topic[] = [];

@@ -15,6 +15,8 @@ export class Topic {
   route: unknown = undefined;
   /** The stream that captures it, null for none; undefined: not looked up yet. Owned by Streams. */
   capture: unknown = undefined;
+  /** Messages accepted for it since it is in the table. Counted by Broker. */
+  messages = 0;
 
   constructor(text: string, bytes: Uint8Array = utf8.encode(text)) {
     this.text = text;
@@ -36,6 +38,11 @@ export class TopicTable {
 
   constructor(topicsMax = 65_536) {
     this.#topicsMax = topicsMax;
+  }
+
+  /** All topics in the table. */
+  all(): IterableIterator<Topic> {
+    return this.#topics.values();
   }
 
   /** The topic of this name; made when it is not there. */

@@ -1,12 +1,16 @@
 import { Command, CommanderError } from "commander";
 import { packageVersion } from "../package-version.ts";
+import { addClientsCommand } from "./clients-command.ts";
 import { addConfigCommand } from "./config-command.ts";
 import { EXIT_CODES_HELP, ExitCode } from "./exit-code.ts";
 import { addPasswdCommand } from "./passwd-command.ts";
 import { addPubCommand } from "./pub-command.ts";
+import { addRetainedCommand } from "./retained-command.ts";
 import { addServeCommand } from "./serve-command.ts";
+import { addSessionsCommand } from "./sessions-command.ts";
 import { addStatusCommand } from "./status-command.ts";
 import { addSubCommand } from "./sub-command.ts";
+import { addTopicsCommand } from "./topics-command.ts";
 import { addUplinkCommand } from "./uplink-command.ts";
 
 /** `--version` works after every command. */
@@ -35,6 +39,10 @@ export async function run(argv: readonly string[]): Promise<number> {
   addPubCommand(program, done);
   addSubCommand(program, done);
   addStatusCommand(program, done);
+  addClientsCommand(program, done);
+  addSessionsCommand(program, done);
+  addTopicsCommand(program, done);
+  addRetainedCommand(program, done);
   addUplinkCommand(program, done);
   addConfigCommand(program, done);
   addPasswdCommand(program, done);

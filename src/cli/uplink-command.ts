@@ -1,13 +1,10 @@
 import type { Command } from "commander";
-import { AdminCallError, callAdmin } from "./admin-client.ts";
+import { callAdmin } from "./admin-client.ts";
+import { type AdminOptions, answer, type Done, sub, table } from "./admin-command.ts";
 import { ExitCode } from "./exit-code.ts";
+import { printable } from "./printable.ts";
 
-interface UplinkOptions {
-  readonly data?: string;
-  readonly json?: boolean;
-}
-
-interface PageOptions extends UplinkOptions {
+interface PageOptions extends AdminOptions {
   readonly from?: string;
   readonly limit?: string;
 }
@@ -59,39 +56,6 @@ interface ShownLoss {
   readonly count: number;
   readonly reason: string;
   readonly at: number;
-}
-
-type Done = (exitCode: number) => void;
-
-/** Columns as wide as their widest cell. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((title, i) =>
-    Math.max(title.length, ...rows.map((row) => (row[i] ?? "").length)),
-  );
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-      .join("  ")
-      .trimEnd();
-  return [head, ...rows].map(line).join("\n");
-}
-
-/** Asks, and prints the answer: as JSON, or as `show` puts it for people. */
-async function answer(
-  options: UplinkOptions,
-  ask: (data: string) => Promise<unknown>,
-  show: (told: unknown) => string,
-): Promise<number> {
-  const data = options.data ?? (process.env["RILLMQ_DATA"] || "./data");
-  try {
-    const told = await ask(data);
-    process.stdout.write(`${options.json === true ? JSON.stringify(told) : show(told)}\n`);
-    return ExitCode.fine;
-  } catch (error) {
-    if (!(error instanceof AdminCallError)) throw error;
-    process.stderr.write(`rillmq uplink: ${error.message}\n`);
-    return ExitCode.negative;
-  }
 }
 
 const pathOf = (name: string, rest = ""): string => `/uplinks/${encodeURIComponent(name)}${rest}`;
@@ -152,9 +116,10 @@ function letterText(told: unknown): string {
   const lines = Object.entries(rest).map(([key, value]) => {
     return `${key}: ${typeof value === "object" ? JSON.stringify(value) : String(value)}`;
   });
-  return [...lines, `payload: ${JSON.stringify(Buffer.from(payload, "base64").toString())}`].join(
-    "\n",
-  );
+  return [
+    ...lines.map(printable),
+    `payload: ${JSON.stringify(Buffer.from(payload, "base64").toString())}`,
+  ].join("\n");
 }
 
 function lossLines(told: unknown): string {
@@ -184,15 +149,6 @@ function pageQuery({ from, limit }: PageOptions): string {
   return query.size === 0 ? "" : `?${query}`;
 }
 
-/** A subcommand with the options that all of them have. */
-function sub(parent: Command, usage: string, description: string): Command {
-  return parent
-    .command(usage)
-    .description(description)
-    .option("--data <dir>", 'data folder (default RILLMQ_DATA, else "./data")')
-    .option("--json", "print the answer as one JSON line");
-}
-
 const withPage = (command: Command): Command =>
   command
     .option("--from <number>", "the first to show (default 1)")
@@ -203,32 +159,32 @@ function addDeadLetterCommands(uplink: Command, done: Done): void {
   withPage(sub(dlq, "ls <name>", "Lists them.")).action(
     async (name: string, options: PageOptions) => {
       const path = pathOf(name, `/dlq${pageQuery(options)}`);
-      done(await answer(options, (data) => callAdmin(data, "GET", path), letterLines));
+      done(await answer("uplink", options, (data) => callAdmin(data, "GET", path), letterLines));
     },
   );
   sub(dlq, "show <name> <number>", "Shows one with its payload.").action(
-    async (name: string, number: string, options: UplinkOptions) => {
+    async (name: string, number: string, options: AdminOptions) => {
       const path = pathOf(name, `/dlq/${encodeURIComponent(number)}`);
-      done(await answer(options, (data) => callAdmin(data, "GET", path), letterText));
+      done(await answer("uplink", options, (data) => callAdmin(data, "GET", path), letterText));
     },
   );
   sub(
     dlq,
     "retry <name> <which>",
     "Sends a number, a range such as 3-7, or all once more; each goes when it is acknowledged.",
-  ).action(async (name: string, which: string, options: UplinkOptions) => {
+  ).action(async (name: string, which: string, options: AdminOptions) => {
     const query = rangeQuery(which);
     if (query === undefined) return done(wrongRange(which));
     const path = pathOf(name, `/dlq/retry${query}`);
-    done(await answer(options, (data) => callAdmin(data, "POST", path), retryText));
+    done(await answer("uplink", options, (data) => callAdmin(data, "POST", path), retryText));
   });
   sub(dlq, "rm <name> <which>", "Removes a number, a range such as 3-7, or all, for good.").action(
-    async (name: string, which: string, options: UplinkOptions) => {
+    async (name: string, which: string, options: AdminOptions) => {
       const query = rangeQuery(which);
       if (query === undefined) return done(wrongRange(which));
       const path = pathOf(name, `/dlq${query}`);
       const show = (told: unknown): string => `${(told as { removed: number }).removed} removed`;
-      done(await answer(options, (data) => callAdmin(data, "DELETE", path), show));
+      done(await answer("uplink", options, (data) => callAdmin(data, "DELETE", path), show));
     },
   );
 }
@@ -251,23 +207,28 @@ function wrongRange(text: string): number {
 export function addUplinkCommand(program: Command, done: Done): void {
   const uplink = program.command("uplink").description("Uplinks of a running broker.");
   sub(uplink, "ls", "Lists them with state, lag and dead letters.").action(
-    async (options: UplinkOptions) => {
-      done(await answer(options, (data) => callAdmin(data, "GET", "/uplinks"), uplinkLines));
+    async (options: AdminOptions) => {
+      done(
+        await answer("uplink", options, (data) => callAdmin(data, "GET", "/uplinks"), uplinkLines),
+      );
     },
   );
   sub(uplink, "show <name>", "Shows one with its lanes.").action(
-    async (name: string, options: UplinkOptions) => {
-      done(await answer(options, (data) => callAdmin(data, "GET", pathOf(name)), uplinkText));
+    async (name: string, options: AdminOptions) => {
+      done(
+        await answer("uplink", options, (data) => callAdmin(data, "GET", pathOf(name)), uplinkText),
+      );
     },
   );
   for (const [verb, text] of [
     ["pause", "Disconnects it until it is resumed, also over restarts. Streams wait for it."],
     ["resume", "Ends a pause."],
   ] as const) {
-    sub(uplink, `${verb} <name>`, text).action(async (name: string, options: UplinkOptions) => {
+    sub(uplink, `${verb} <name>`, text).action(async (name: string, options: AdminOptions) => {
       const path = pathOf(name, `/${verb}`);
       done(
         await answer(
+          "uplink",
           options,
           (data) => callAdmin(data, "POST", path),
           () => `${verb}d ${name}`,
@@ -279,10 +240,11 @@ export function addUplinkCommand(program: Command, done: Done): void {
     uplink,
     "accept-remote <name> <lane>",
     "Goes on with a remote stream that was purged, restored or made anew, as it is.",
-  ).action(async (name: string, lane: string, options: UplinkOptions) => {
+  ).action(async (name: string, lane: string, options: AdminOptions) => {
     const path = pathOf(name, `/lanes/${encodeURIComponent(lane)}/accept-remote`);
     done(
       await answer(
+        "uplink",
         options,
         (data) => callAdmin(data, "POST", path),
         () => `accepted ${lane}`,
@@ -292,7 +254,7 @@ export function addUplinkCommand(program: Command, done: Done): void {
   withPage(sub(uplink, "losses <name>", "Lists what was never delivered, by range.")).action(
     async (name: string, options: PageOptions) => {
       const path = pathOf(name, `/losses${pageQuery(options)}`);
-      done(await answer(options, (data) => callAdmin(data, "GET", path), lossLines));
+      done(await answer("uplink", options, (data) => callAdmin(data, "GET", path), lossLines));
     },
   );
   addDeadLetterCommands(uplink, done);

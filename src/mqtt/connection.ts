@@ -29,6 +29,7 @@ import type { Deadline } from "../lib/deadline-heap.ts";
 import { expiryMsOf, type Granted, grantConnect, refuseConnect } from "./accept-connect.ts";
 import { AuthExchanges } from "./auth-exchanges.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
+import { type ConnectionView, PROTOCOL_NAMES } from "./connection-view.ts";
 import { type Answer, ControlPackets } from "./control-packets.ts";
 import { Decoder } from "./decoder.ts";
 import { encodePacket, writeAck } from "./encoder.ts";
@@ -90,6 +91,7 @@ export class MqttConnection implements Subscriber, Due {
   #outgoing: Outgoing | undefined;
   #deadline: Deadline<Due> | undefined;
   #lastReceivedAt: Instant;
+  #connectedAt: Instant;
   /** CONNACK has left; before it the broker says nothing [MQTT-3.2.0-1]. */
   #isAnnounced = false;
   /** The broker ends, not the client: nothing is done about the session. */
@@ -118,6 +120,7 @@ export class MqttConnection implements Subscriber, Due {
     this.#inbound = new Inbound(broker, options);
     this.#control = new ControlPackets(broker, this.#acks, this.#inbound, options);
     this.#lastReceivedAt = broker.clock.now();
+    this.#connectedAt = this.#lastReceivedAt;
     this.#rate = PublishRate.of(options, this.#lastReceivedAt);
     this.#schedule(after(this.#lastReceivedAt, options.connectTimeoutMs));
   }
@@ -133,6 +136,19 @@ export class MqttConnection implements Subscriber, Due {
   /** The session, once CONNECT is accepted. */
   get session(): Session | undefined {
     return this.#session;
+  }
+
+  /** What an operator wants to know of an accepted client. */
+  view(): ConnectionView {
+    const { address, certificateSubject } = this.#link.peer;
+    return {
+      address,
+      ...(certificateSubject === undefined ? {} : { certificateSubject }),
+      protocol: PROTOCOL_NAMES[this.#version],
+      keepAliveSeconds: (this.#granted?.keepAliveMs ?? 0) / 1_000,
+      receiveMaximum: this.receiveMaximum,
+      connectedAt: this.#connectedAt,
+    };
   }
 
   /** Bytes from the network; they stay unchanged. */
@@ -460,6 +476,7 @@ export class MqttConnection implements Subscriber, Due {
     this.#asked = undefined;
     this.#state = "connected";
     this.#lastReceivedAt = context.now;
+    this.#connectedAt = context.now;
     this.#granted = granted;
     this.#outgoing = new Outgoing(
       this.#link.output,

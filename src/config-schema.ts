@@ -20,6 +20,7 @@ import {
   size,
   TiB,
 } from "./config-measures.ts";
+import { mqttOffers } from "./config-mqtt-offers.ts";
 import { bytesOf, sizeText } from "./config-units.ts";
 import { uplinkSchema } from "./config-uplink-schema.ts";
 
@@ -255,6 +256,7 @@ export const mqttSchema = z.strictObject({
     { min: 0, max: 65_535 },
     "Most topic aliases that the broker uses towards an MQTT 5 client that takes them; 0: none.",
   ),
+  ...mqttOffers,
   outputBytesMax: size(
     "1MiB",
     { min: 4 * KiB, max: GiB },

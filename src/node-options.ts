@@ -1,6 +1,7 @@
 /** From the configuration to what the broker, its streams and its connections want to be told. */
 import { randomBytes } from "node:crypto";
 import type { BrokerLimits } from "./broker/limits.ts";
+import type { QoS } from "./broker/message.ts";
 import { NEVER_MS } from "./broker/session.ts";
 import type { StreamSettings } from "./broker/streams.ts";
 import type { Config } from "./config.ts";
@@ -66,6 +67,10 @@ export function connectionOptionsOf(
     userPropertyBytesMax: mqtt.userPropertyBytesMax,
     publishRateMax: mqtt.publishRateMax,
     publishBytesPerSecondMax: mqtt.publishBytesPerSecondMax,
+    maximumQos: mqtt.maximumQos as QoS,
+    isRetainAvailable: mqtt.retainAvailable,
+    validatesPayloadFormat: mqtt.validatePayloadFormat,
+    responseInformation: mqtt.responseInformation,
     holdMaxMs: mqtt.holdMaxMs,
     assignClientId: () => `rill-${randomBytes(12).toString("hex")}`,
   };

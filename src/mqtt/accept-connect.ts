@@ -1,7 +1,7 @@
 /** CONNECT: what is asked for, and what of it is granted [MQTT 5.0 section 3.1]. Pure: reads the packet and the options. */
 
 import type { Principal } from "../broker/authenticator.ts";
-import type { Authorizer } from "../broker/authorization.ts";
+import { type Authorizer, resolveFilter } from "../broker/authorization.ts";
 import type { Counters } from "../broker/counters.ts";
 import { NEVER_MS } from "../broker/session.ts";
 import type { Topic, TopicTable } from "../broker/topic.ts";
@@ -9,15 +9,21 @@ import { isTopicName, levelCount } from "../broker/topic.ts";
 import type { Will } from "../broker/wills.ts";
 import type { Instant } from "../lib/clock.ts";
 import { CLIENT_ID_BYTES_MAX, type ConnectionOptions } from "./connection-options.ts";
+import { variableIntegerSize } from "./encode-fields.ts";
+import { propertiesSize } from "./encode-properties.ts";
 import { toMessageProperties } from "./message-properties.ts";
-import { type ConnectPacket, ProtocolVersion } from "./packet.ts";
+import { type ConnectPacket, PacketType, ProtocolVersion, type WillPacketPart } from "./packet.ts";
 import type { Properties } from "./properties.ts";
 import { ReasonCode } from "./reason-code.ts";
+import { isWellFormedUtf8 } from "./utf8.ts";
 
 /** Session expiry interval that means never [MQTT 5.0 section 3.1.2.11.2]. */
 const EXPIRY_NEVER_SECONDS = 0xffff_ffff;
 /** Receive Maximum when the client names none [MQTT 5.0 section 3.1.2.11.3]. */
 const RECEIVE_MAXIMUM_DEFAULT = 65_535;
+
+/** Longest Client Identifier in 3.1, in characters. */
+const CLIENT_ID_31_MAX = 23;
 
 /** What the connection works with once CONNECT is accepted. */
 export interface Granted {
@@ -51,6 +57,11 @@ export function refuseConnect(packet: ConnectPacket): number {
   const { protocolVersion } = packet;
   const isV5 = protocolVersion === ProtocolVersion.v5;
   if (Buffer.byteLength(packet.clientId) > CLIENT_ID_BYTES_MAX) {
+    return ReasonCode.clientIdentifierNotValid;
+  }
+  // 3.1 has from 1 to 23 characters [3.1 section 3.1].
+  const is31 = protocolVersion === ProtocolVersion.v31;
+  if (is31 && (packet.clientId === "" || packet.clientId.length > CLIENT_ID_31_MAX)) {
     return ReasonCode.clientIdentifierNotValid;
   }
   // 3.x: without an identifier there is nothing to find the session by [MQTT-3.1.3-8].
@@ -109,6 +120,29 @@ function fillConnack(
   if (options.topicAliasMaximum > 0) sent.topicAliasMaximum = options.topicAliasMaximum;
   if (keepAliveSeconds !== packet.keepAliveSeconds) sent.serverKeepAliveSeconds = keepAliveSeconds;
   sent.isSharedSubscriptionAvailable = false;
+  // [MQTT-3.2.2-9]
+  if (options.maximumQos < 2) sent.maximumQos = options.maximumQos === 0 ? 0 : 1;
+  if (!options.isRetainAvailable) sent.isRetainAvailable = false;
+  if (packet.properties.requestResponseInformation === true) {
+    sent.responseInformation = responseInformationOf(granted, options);
+  }
+}
+
+/** True when the client takes a CONNACK as large as this one has to be [MQTT-3.1.2-24]. */
+export function takesConnack({ connackProperties }: Granted, packet: ConnectPacket): boolean {
+  const propertyBytes = propertiesSize(connackProperties, PacketType.connack);
+  const remaining = 2 + variableIntegerSize(propertyBytes) + propertyBytes;
+  const bytes = 1 + variableIntegerSize(remaining) + remaining;
+  return bytes <= (packet.properties.maximumPacketBytes ?? bytes);
+}
+
+/** Undefined: there is none, or none for a client of this name. */
+function responseInformationOf(
+  { principal, clientId }: Granted,
+  { responseInformation }: ConnectionOptions,
+): string | undefined {
+  if (responseInformation === undefined) return undefined;
+  return resolveFilter(responseInformation, principal, clientId);
 }
 
 /**
@@ -138,6 +172,19 @@ export const mayPublishTo = ({ text }: Topic): boolean =>
 export const isWithinLimits = (text: string, bytes: number, options: ConnectionOptions): boolean =>
   bytes <= options.topicBytesMax && levelCount(text) <= options.topicLevelsMax;
 
+/** Why there can be no such will; 0: there can. */
+function willNotOffered(will: WillPacketPart, options: ConnectionOptions): number {
+  // [MQTT-3.2.2-12]
+  if (will.qos > options.maximumQos) return ReasonCode.qosNotSupported;
+  // [MQTT-3.2.2-13]
+  if (will.retain && !options.isRetainAvailable) return ReasonCode.retainNotSupported;
+  const { payload, properties } = will;
+  const isChecked = options.validatesPayloadFormat && properties.isPayloadUtf8 === true;
+  return isChecked && !isWellFormedUtf8(payload, 0, payload.length)
+    ? ReasonCode.payloadFormatInvalid
+    : 0;
+}
+
 function willOf(
   packet: ConnectPacket,
   principal: Principal,
@@ -153,6 +200,8 @@ function willOf(
     return ReasonCode.topicNameInvalid;
   }
   if (!authorizer.mayPublish(principal, clientId, topic.text)) return ReasonCode.notAuthorized;
+  const notOffered = willNotOffered(will, options);
+  if (notOffered !== 0) return notOffered;
   const expirySeconds = will.properties.messageExpirySeconds;
   return {
     principal,

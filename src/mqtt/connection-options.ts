@@ -1,5 +1,6 @@
 import type { Authenticator } from "../broker/authenticator.ts";
 import type { EnhancedAuthenticator } from "../broker/enhanced-authenticator.ts";
+import type { QoS } from "../broker/message.ts";
 
 /** The bounds of one connection, see the configuration for their defaults; and who says who is at its other end. */
 export interface ConnectionOptions {
@@ -34,6 +35,13 @@ export interface ConnectionOptions {
   /** Most messages, and most bytes of PUBLISH packets, per second that are taken from the client; 0: any. */
   readonly publishRateMax: number;
   readonly publishBytesPerSecondMax: number;
+  /** Highest QoS that is taken and granted. */
+  readonly maximumQos: QoS;
+  readonly isRetainAvailable: boolean;
+  /** Payloads that say that they are UTF-8 are looked at. */
+  readonly validatesPayloadFormat: boolean;
+  /** Response Information with `%u` and `%c` in it; undefined: none [MQTT 5.0 section 3.2.2.3.15]. */
+  readonly responseInformation: string | undefined;
   /** How long a publisher is held back before its connection is closed. */
   readonly holdMaxMs: number;
   /** A Client Identifier for a client that has none; never the same twice. */

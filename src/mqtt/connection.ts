@@ -26,7 +26,13 @@ import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
 import type { EndReason, Subscriber } from "../broker/subscriber.ts";
 import { after, type Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
-import { expiryMsOf, type Granted, grantConnect, refuseConnect } from "./accept-connect.ts";
+import {
+  expiryMsOf,
+  type Granted,
+  grantConnect,
+  refuseConnect,
+  takesConnack,
+} from "./accept-connect.ts";
 import { AuthExchanges } from "./auth-exchanges.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { type ConnectionView, PROTOCOL_NAMES } from "./connection-view.ts";
@@ -465,6 +471,10 @@ export class MqttConnection implements Subscriber, Due {
     const granted = grantConnect(packet, principal, context, authentication);
     if (typeof granted === "number") {
       this.#refuse(granted);
+      return;
+    }
+    if (!takesConnack(granted, packet)) {
+      this.#refuse(ReasonCode.packetTooLarge);
       return;
     }
     const result = this.#broker.connect({ ...granted, subscriber: this });

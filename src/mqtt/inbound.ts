@@ -12,6 +12,7 @@ import { PacketType, ProtocolVersion, type PublishPacket } from "./packet.ts";
 import { ProtocolError } from "./protocol-error.ts";
 import { ReasonCode } from "./reason-code.ts";
 import { TopicCache } from "./topic-cache.ts";
+import { isWellFormedUtf8 } from "./utf8.ts";
 
 const NOWHERE = new Topic("");
 const EMPTY = new Uint8Array(0);
@@ -81,6 +82,7 @@ export class Inbound {
   publish(packet: PublishPacket, session: Session, now: Instant): boolean {
     const { qos, packetId } = packet;
     this.ackReasonCode = ReasonCode.success;
+    this.#checkOffered(packet);
     if (qos === 2) {
       const stored = session.receivedCommit(packetId);
       if (stored !== undefined) {
@@ -96,6 +98,10 @@ export class Inbound {
       this.#refuse(qos, this.#topicRefusal);
       return true;
     }
+    if (packet.properties?.isPayloadUtf8 === true && !this.#isPayloadFine(packet)) {
+      this.#refuse(qos, ReasonCode.payloadFormatInvalid);
+      return true;
+    }
     this.#fill(packet, topic, now);
     const outcome = this.#broker.publish(this.#message, session);
     const isHeld =
@@ -109,6 +115,25 @@ export class Inbound {
     this.#count(packet);
     if (qos > 0) this.#answer(packet, session, outcome);
     return true;
+  }
+
+  /** @throws ProtocolError for what CONNACK said that there is not */
+  #checkOffered({ qos, retain }: PublishPacket): void {
+    const { maximumQos, isRetainAvailable } = this.#options;
+    if (qos > maximumQos) {
+      // [MQTT-3.2.2-11]
+      throw new ProtocolError(ReasonCode.qosNotSupported, "a QoS above the maximum of CONNACK");
+    }
+    if (retain && !isRetainAvailable) {
+      // [MQTT-3.2.2-14]
+      throw new ProtocolError(ReasonCode.retainNotSupported, "there are no retained messages here");
+    }
+  }
+
+  /** [MQTT 5.0 section 3.3.2.3.2] */
+  #isPayloadFine({ bytes, payloadStart, payloadEnd }: PublishPacket): boolean {
+    if (!this.#options.validatesPayloadFormat) return true;
+    return isWellFormedUtf8(bytes, payloadStart, payloadEnd);
   }
 
   #answer(packet: PublishPacket, session: Session, outcome: PublishOutcome): void {
@@ -129,7 +154,7 @@ export class Inbound {
   }
 
   /**
-   * A topic that may not be published to: version 5 refuses the message, 3.x can only close, because its acknowledgement says
+   * A message that is not taken, for its topic or its payload: version 5 refuses the message, 3.x can only close, because its acknowledgement says
    * that all is well. QoS 0 promises nothing: what is not authorized is dropped.
    */
   #refuse(qos: number, reasonCode: number): void {
@@ -138,7 +163,7 @@ export class Inbound {
       return;
     }
     if (qos === 0 || this.#version !== ProtocolVersion.v5) {
-      throw new ProtocolError(reasonCode, "a topic that may not be published to");
+      throw new ProtocolError(reasonCode, "a message that may not be published");
     }
     this.#broker.counters.refused++;
     this.ackCommit = NO_COMMIT;

@@ -20,7 +20,7 @@ export function toMessageProperties(properties: Properties): MessageProperties |
 
 /**
  * The properties of a PUBLISH to a subscriber; undefined: none. Message expiry is what is left of it
- * [MQTT-3.3.2-6], at least a second.
+ * [MQTT-3.3.2-6], in seconds that have begun; 0 for what was sent before and has run out since.
  */
 export function toPublishProperties(
   message: Message,
@@ -34,7 +34,7 @@ export function toPublishProperties(
   const sent: Properties = {};
   if (subscriptionIds !== undefined) sent.subscriptionIdentifiers = subscriptionIds;
   if (expiresAt !== undefined) {
-    sent.messageExpirySeconds = Math.max(1, Math.ceil((expiresAt - clock.now()) / 1_000));
+    sent.messageExpirySeconds = Math.max(0, Math.ceil((expiresAt - clock.now()) / 1_000));
   }
   if (properties === undefined) return sent;
   const { isUtf8, contentType, responseTopic, correlationData, userProperties } = properties;

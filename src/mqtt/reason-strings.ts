@@ -56,7 +56,7 @@ export function withReasonString(
   if (type === PacketType.publish || packet.type === PacketType.auth) return packet;
   const isAllowed =
     wantsProblemInformation || type === PacketType.connack || type === PacketType.disconnect;
-  if (!isAllowed || !("properties" in packet || "reasonCode" in packet)) return packet;
+  if (!isAllowed || !("reasonCode" in packet || "reasonCodes" in packet)) return packet;
   const reasonString = whyNot(packet);
   if (reasonString === undefined || packet.properties?.reasonString !== undefined) return packet;
   return { ...packet, properties: { ...packet.properties, reasonString } };

@@ -1,6 +1,6 @@
 /** SUBSCRIBE and UNSUBSCRIBE: which filters are granted, and the answer with one reason code per filter. */
 import type { Broker } from "../broker/broker.ts";
-import type { Session } from "../broker/session.ts";
+import { lowerQos, type Session } from "../broker/session.ts";
 import type { CommitNumber } from "../broker/store.ts";
 import type { SubscriptionOptions } from "../broker/subscription-tree.ts";
 import { isTopicFilter } from "../broker/topic.ts";
@@ -32,7 +32,9 @@ export function answerSubscribe(
   const filters: { topicFilter: string; options: SubscriptionOptions }[] = [];
   const refused: number[] = [];
   for (const entry of packet.subscriptions) {
-    const { topicFilter, qos, noLocal, retainAsPublished, retainHandling } = entry;
+    const { topicFilter, noLocal, retainAsPublished } = entry;
+    const qos = lowerQos(entry.qos, options.maximumQos);
+    const retainHandling = options.isRetainAvailable ? entry.retainHandling : 2;
     const refusal = refusalOf(broker, session, topicFilter, options);
     refused.push(refusal);
     if (refusal !== 0) continue;
@@ -45,7 +47,8 @@ export function answerSubscribe(
   const reasonCodes = packet.subscriptions.map(({ qos }, i) => {
     const refusal = refused[i] ?? 0;
     if (refusal !== 0) return refusal;
-    if (results[next++] === true) return qos;
+    // [MQTT-3.2.2-10]
+    if (results[next++] === true) return lowerQos(qos, options.maximumQos);
     broker.counters.limitSubscriptions++;
     return ReasonCode.quotaExceeded;
   });

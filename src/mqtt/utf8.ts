@@ -9,6 +9,16 @@ export const STRING_BYTES_MAX = 65_535;
 // The byte order mark is a character like others [MQTT-1.5.4-3].
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** True when `bytes[start, end)` is well-formed UTF-8; U+0000 is a character like others here. */
+export function isWellFormedUtf8(bytes: Uint8Array, start: number, end: number): boolean {
+  try {
+    decoder.decode(bytes.subarray(start, end));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The string in `bytes[start, end)`; shares no memory with it.
  * @throws ProtocolError 0x81 for ill-formed UTF-8 [MQTT-1.5.4-1] and for U+0000 [MQTT-1.5.4-2].

@@ -6,8 +6,10 @@ import {
   CLAUSES_FILE,
   STANDARD_VERSIONS,
   STATEMENT_COUNTS,
+  type StandardVersion,
   statementNumbers,
 } from "../conformance/clauses.ts";
+import { isMissing, mistakesIn, mistakesOf, type Row, rowsOf } from "../conformance/coverage.ts";
 import { mqttDoc } from "../conformance/mqtt-doc.ts";
 import { claimsOf } from "../conformance/titles.ts";
 
@@ -25,6 +27,53 @@ for (const version of STANDARD_VERSIONS) {
     assert.equal(new Set(numbers).size, numbers.length);
   });
 }
+
+for (const version of STANDARD_VERSIONS) {
+  test(`Every statement of MQTT ${version} has a subject, no test names one that is not there, and none has both tests and a reason.`, () => {
+    assert.deepEqual(mistakesIn(version), []);
+  });
+}
+
+/** Versions of which nothing may be missing. */
+const COMPLETE: readonly StandardVersion[] = ["3.1.1"];
+
+for (const version of COMPLETE) {
+  test(`Every statement of MQTT ${version} is shown by a test or has a reason why not.`, () => {
+    const missing = rowsOf(version).filter(isMissing);
+    assert.deepEqual(
+      missing.map(({ number }) => number),
+      [],
+    );
+  });
+}
+
+test("A statement is missing without test and reason, and a mistake with both or without subject.", () => {
+  const number = "MQTT-3.1.2-4";
+  const shown = [{ file: "a.test.ts", title: "It is so", claims: [] }];
+  const plain = { subject: "It is so" };
+  const excused = { ...plain, reason: "client", why: "The client does it." } as const;
+  const cases: readonly (readonly [Row, isMissing: boolean, mistakes: number])[] = [
+    [{ number, statement: plain, tests: shown }, false, 0],
+    [{ number, statement: plain, tests: [] }, true, 0],
+    [{ number, statement: excused, tests: [] }, false, 0],
+    [{ number, statement: excused, tests: shown }, false, 1],
+    [{ number, statement: { ...excused, why: " " }, tests: [] }, false, 1],
+    [{ number, statement: { subject: "" }, tests: shown }, false, 1],
+    [{ number, statement: undefined, tests: shown }, false, 1],
+  ];
+  for (const [row, isOwed, mistakes] of cases) {
+    assert.equal(isMissing(row), isOwed);
+    assert.equal(mistakesOf(row).length, mistakes);
+  }
+});
+
+test("A title that names a statement that does not exist is a mistake.", () => {
+  const claims = [{ version: "3.1.1", number: "MQTT-3.1.2-25" }] as const;
+  const tests = [{ file: "a.test.ts", title: "It is so", claims }];
+  assert.deepEqual(mistakesIn("3.1.1", tests), [
+    'a.test.ts: "It is so" names MQTT-3.1.2-25, which does not exist',
+  ]);
+});
 
 test("docs/mqtt.md has the statements and tests as they are.", () => {
   const { present, wanted } = mqttDoc();

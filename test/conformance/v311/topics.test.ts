@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PacketType, ProtocolVersion } from "../../../src/mqtt/packet.ts";
+import { type OutgoingPacket, PacketType, ProtocolVersion } from "../../../src/mqtt/packet.ts";
 import { publishPacket } from "../../support/wire-client.ts";
-import { arrivals, edgeForFile, expectLines, publishSafely, settled } from "../edge.ts";
-import { field, packet, RawClient } from "../raw-client.ts";
+import { arrivals, edgeForFile, expectLines, lastWords, publishSafely, settled } from "../edge.ts";
 
 const V311 = ProtocolVersion.v311;
-const edge = edgeForFile({ config: { mqtt: { topicBytesMax: 65_535 } } });
+const edge = edgeForFile({ config: { mqtt: { topicBytesMax: 65_535, sysIntervalMs: 200 } } });
 
 const TOPICS = [
   "sport",
@@ -109,20 +108,30 @@ test("A topic name and a filter may have 65,535 bytes, and come through whole [M
   assert.equal(got.topic, topic);
 });
 
-for (const name of ["$SYS/broker/uptime", "$own/a", "$"]) {
-  test(`No filter that begins with a wildcard gets what is published to ${name} [MQTT-4.7.2-1]`, async (t) => {
-    const client = await edge.connect(t, V311, "hidden");
-    for (const filter of ["#", "+/#", "+", "+/a", "+/broker/uptime"]) {
-      await client.subscribe(1, filter, 0);
-    }
-    await settled(client);
-    const publisher = await RawClient.open(t, edge.broker.port);
-    publisher.send(packet(0x10, `${field("MQTT")} 04 02 0000 ${field("publisher")}`));
-    await publisher.expect("20 02 0000");
-    // What clients may publish to is another matter; here it must not come.
-    publisher.send(packet(0x31, `${field(name)} 'x'`));
-    const visible = await edge.connect(t, V311, "visible");
-    await publishSafely(visible, "seen", "y");
-    await expectLines(client, ["publish seen q0: y"]);
-  });
-}
+test("Filters that begin with a wildcard get nothing of $SYS, live or retained, those that begin with $SYS do [MQTT-4.7.2-1]", async (t) => {
+  const hidden = await edge.connect(t, V311, "hidden");
+  for (const filter of ["#", "+/#", "+/broker/#", "+/broker/uptime"]) {
+    await hidden.subscribe(1, filter, 0);
+  }
+  const aware = await edge.connect(t, V311, "aware");
+  await aware.subscribe(1, "$SYS/broker/#", 0);
+  const isAboutBroker = (got: OutgoingPacket, retain: boolean): boolean =>
+    got.type === PacketType.publish && got.topic.startsWith("$SYS/") && got.retain === retain;
+  await aware.take("a retained value", (got) => isAboutBroker(got, true));
+  await aware.take("a changed value", (got) => isAboutBroker(got, false));
+  await aware.take("another", (got) => isAboutBroker(got, false));
+  await publishSafely(await edge.connect(t, V311, "visible"), "seen", "y");
+  await expectLines(hidden, ["publish seen q0: y"]);
+  const late = await edge.connect(t, V311, "late");
+  await late.subscribe(1, "#", 0);
+  assert.deepEqual(await settled(late), []);
+});
+
+test("Clients may not publish below $: the connection ends and nobody gets it [MQTT-4.7.2-1]", async (t) => {
+  const watcher = await edge.connect(t, V311, "watcher");
+  for (const filter of ["$own/#", "#"]) await watcher.subscribe(1, filter, 0);
+  const client = await edge.connect(t, V311, "intruder");
+  client.send(publishPacket("$own/a", "x", { qos: 1, packetId: 1 }));
+  assert.deepEqual(await lastWords(client), []);
+  assert.deepEqual(await settled(watcher), []);
+});

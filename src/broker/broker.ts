@@ -186,7 +186,9 @@ export class Broker implements StoreEvents {
   /** Publishes what the broker itself has to say (wills): never held back, never refused, control has a reserve. */
   publishInternal(message: Message, principal: Principal): void {
     const stream = this.streams.of(message.topic);
-    this.#accept(message, undefined, principal, this.#tree.route(message.topic), stream);
+    // A will is its client's own message: No Local holds for it [MQTT-3.8.3-3].
+    const publisher = this.sessions.get(message.publisherId);
+    this.#accept(message, publisher, principal, this.#tree.route(message.topic), stream);
   }
 
   /** What it tells about itself: to whoever listens, past streams and the store. */

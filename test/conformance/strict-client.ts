@@ -176,10 +176,19 @@ export class StrictClient {
     const packetId = this.nextPacketId();
     const subscriptions = filters.map((topicFilter) => entryOf(topicFilter, options));
     this.send({ type: PacketType.subscribe, packetId, subscriptions, properties });
-    const answer = await this.take();
-    assert.ok(answer.type === PacketType.suback, `${textOfPacket(answer)} instead of SUBACK`);
-    assert.equal(answer.packetId, packetId);
-    return answer.reasonCodes;
+    const early: Arrival[] = [];
+    for (;;) {
+      const arrival = await this.takeArrival();
+      const { packet } = arrival;
+      if (packet.type === PacketType.suback) {
+        assert.equal(packet.packetId, packetId);
+        this.#arrivals.unshift(...early);
+        return packet.reasonCodes;
+      }
+      // Messages may come before SUBACK [MQTT 5.0 section 3.8.4].
+      assert.ok(packet.type === PacketType.publish, `${arrival.text} instead of SUBACK`);
+      early.push(arrival);
+    }
   }
 
   /** UNSUBSCRIBE; resolves with the reason codes. */

@@ -236,6 +236,7 @@ export class EdgeNode {
   async close(): Promise<void> {
     this.#isClosing = true;
     for (const connection of this.#connections) connection.end("server-shutting-down");
+    this.turn.finish();
     clearTimeout(this.#timer);
     const running = this.#running;
     if (running === undefined) return;
@@ -328,6 +329,8 @@ export class EdgeNode {
     if (running !== undefined) addTo(this.#counters, running.broker.counters);
     clearTimeout(this.#timer);
     this.#timerAt = Number.POSITIVE_INFINITY;
+    // They are told before they are dropped.
+    this.turn.finish();
     dropConnections();
     void this.#reopen(running);
   }

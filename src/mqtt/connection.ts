@@ -219,6 +219,8 @@ export class MqttConnection implements Subscriber, Due {
     } else if (this.#throttledUntil === undefined) {
       const keepAliveMs = this.#granted?.keepAliveMs ?? 0;
       if (keepAliveMs === 0) return;
+      // Who is not read is not silent; one that does not read us is closed by the write timeout.
+      if (this.#isFullOfAcks || this.#link.isFlooded) this.#lastReceivedAt = now;
       due = after(this.#lastReceivedAt, keepAliveMs * KEEP_ALIVE_GRACE);
       if (due <= now) {
         this.end("keep-alive-timeout");

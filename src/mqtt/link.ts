@@ -17,6 +17,8 @@ export interface Link {
   readonly peer: Peer;
   /** False while more output waits than the write budget allows. */
   readonly hasRoom: boolean;
+  /** So much output waits that the network is not read either: what the client sent lies there unheard. */
+  readonly isFlooded: boolean;
   /** There is something in `output`. */
   touch(): void;
   /** Stops or resumes reading from the network. */

@@ -64,6 +64,10 @@ export class SocketLink implements Link, TurnLink {
     return false;
   }
 
+  get isFlooded(): boolean {
+    return this.#isFlooded;
+  }
+
   /** Hot path: per message. */
   touch(): void {
     if (this.output.end >= WRITE_BYTES) this.#write(this.output.end);

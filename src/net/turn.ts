@@ -30,6 +30,11 @@ export class Turn {
     setImmediate(this.#run);
   }
 
+  /** Ends the turn now: what was gathered goes out although sockets are destroyed next. */
+  finish(): void {
+    this.#end();
+  }
+
   #end(): void {
     this.#isScheduled = false;
     this.#onEnd();

@@ -133,6 +133,7 @@ async function publishIntoFailure(
   publisher.send();
   await publisher.wire.closed;
   assert.equal(publisher.wire.waiting(PacketType.puback), 0, "no acknowledgement of what failed");
+  assert.equal(publisher.wire.waiting(PacketType.disconnect), 1, "the client is told");
   await eventually("it is told", () => broker.count(STORE_FAILED) > 0, RECOVERY_MS_MAX);
 }
 

@@ -6,6 +6,7 @@ export class FakeLink implements Link {
   readonly output = new ByteWriter();
   readonly peer = { address: "127.0.0.1", certificateSubject: undefined };
   hasRoom = true;
+  isFlooded = false;
   isPaused = false;
   isClosed = false;
 

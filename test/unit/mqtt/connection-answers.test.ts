@@ -116,6 +116,35 @@ test("A keep alive of 2 s is over after exactly 3 s of silence. [MQTT-3.1.2-22]"
   assert.deepEqual(client.takeText(), ["disconnect 0x8d"]);
 });
 
+test("Nobody is taken for silent while so much output waits that the network is not read.", () => {
+  const node = new VirtualNode();
+  const client = node.connect("c", { keepAliveSeconds: 2 });
+  client.take();
+  client.link.isFlooded = true;
+  node.advance(60_000);
+  assert.equal(client.isClosed, false);
+  client.link.isFlooded = false;
+  node.advance(6_000);
+  assert.deepEqual(client.takeText(), ["disconnect 0x8d"]);
+});
+
+test("Acknowledgements and pings go out although there is no room for messages.", () => {
+  const node = new VirtualNode();
+  const client = node.connect("c");
+  client.subscribe("t", { qos: 1 });
+  client.take();
+  client.setRoom(false);
+  client.publish("t", "own", { qos: 1, packetId: 1 });
+  client.publish("u", "x", { qos: 2, packetId: 2 });
+  client.ack(PacketType.pubrel, 2);
+  client.send({ type: PacketType.pingreq });
+  client.unsubscribe("u");
+  const answers = ["puback 1", "pubrec 2 0x10", "pubcomp 2", "pingresp", "unsuback 2 0x11"];
+  assert.deepEqual(client.takeText(), answers);
+  client.setRoom(true);
+  assert.deepEqual(client.takeText(), ["publish t q1 #1: own"]);
+});
+
 test("3.1 takes identifiers of 1 to 23 characters, and no others.", () => {
   const node = new VirtualNode();
   const answer = (clientId: string): string =>

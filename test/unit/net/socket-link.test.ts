@@ -80,8 +80,10 @@ test("within the budget there is room, beyond it there is none until the kernel 
 test("a peer that has twice the budget waiting is not read until there is room again", (t) => {
   const { link, wire, write } = fixture(t);
   write(BUDGET);
+  assert.equal(link.isFlooded, false);
   write(BUDGET);
   assert.equal(wire.isPaused, true);
+  assert.equal(link.isFlooded, true);
   // The protocol's own wish does not overrule it.
   link.setPaused(false);
   assert.equal(wire.isPaused, true);
@@ -89,6 +91,7 @@ test("a peer that has twice the budget waiting is not read until there is room a
   assert.equal(wire.isPaused, true);
   wire.drain();
   assert.equal(wire.isPaused, false);
+  assert.equal(link.isFlooded, false);
 });
 
 test("a peer that the protocol wants not to be read stays so when there is room again", (t) => {

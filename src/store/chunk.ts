@@ -61,6 +61,11 @@ export class Chunk {
     return count;
   }
 
+  /** True: only the numbers of records that a salvage did not find, see salvage/salvage.ts. */
+  get isHole(): boolean {
+    return this.header !== undefined && this.bytes.length === CHUNK_HEADER_BYTES;
+  }
+
   /** Start of the record with this sequence; undefined when the place is lost. */
   startOf(sequence: number): number | undefined {
     const index = sequence - this.first;

@@ -37,6 +37,7 @@ function storeMetaKey(kind: number, log: number): Buffer {
 }
 
 export const LOG_NAME_PREFIX: Uint8Array = Uint8Array.of(0, 1);
+export const TRIM_MARK_PREFIX: Uint8Array = Uint8Array.of(0, 2);
 export const logNameKey = (log: number): Buffer => storeMetaKey(1, log);
 export const trimMarkKey = (log: number): Buffer => storeMetaKey(2, log);
 /** The log id in a key made by `logNameKey` or `trimMarkKey`. */

@@ -165,6 +165,11 @@ function defaultDiskReserve(folder: string): number {
   return Math.min(DISK_RESERVE_BYTES, Math.floor(blocks * bsize * DISK_RESERVE_SHARE));
 }
 
+/** The tables in a file, made when it is not there, without a store over them. The caller closes them. */
+export function openLmdbBacking(path: string): Backing {
+  return new LmdbBacking(path, false);
+}
+
 /**
  * Opens the store in a file, made when it is not there. The data folder's lock is the caller's duty.
  * @throws when LMDB cannot open the file; `OperatingError` when its layout is not known.

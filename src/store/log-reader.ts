@@ -30,7 +30,7 @@ export class LogReader {
     for (let steps = 0; steps < recordsMax + DAMAGED_STEPS_MAX; steps++) {
       if (sequence >= log.flushedEnd || records.length >= recordsMax) break;
       const chunk = this.chunkOf(log, sequence);
-      if (chunk === undefined || chunk.header === undefined || sequence >= chunk.end) {
+      if (chunk?.header === undefined || chunk.isHole || sequence >= chunk.end) {
         const end = this.#nextChunk(log, sequence);
         addDamage(damaged, sequence, end - 1);
         sequence = end;

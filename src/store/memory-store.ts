@@ -154,6 +154,10 @@ class MemoryBacking implements Backing {
   async close(): Promise<void> {}
 }
 
+/** The tables on a disk, without a store over them. Commits are flushed in a microtask. */
+export const openMemoryBacking = (disk: MemoryDisk): Backing =>
+  new MemoryBacking(disk, (finish) => queueMicrotask(finish));
+
 export interface MemoryStoreOptions {
   readonly bytesMax?: number;
   readonly pendingBytesMax?: number;

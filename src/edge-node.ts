@@ -36,6 +36,7 @@ import { connectionOptionsOf, limitsOf, streamSettings } from "./node-options.ts
 import { packageVersion } from "./package-version.ts";
 import { openLmdbStore } from "./store/lmdb-store.ts";
 import type { LogStore } from "./store/log-store.ts";
+import { isDamage } from "./store/salvage/store-damage.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { MetricsSource } from "./telemetry/metrics.ts";
 import type { Uplink } from "./uplink/uplink.ts";
@@ -68,6 +69,8 @@ export interface EdgeNodeOptions {
   readonly traffic: () => Traffic;
   /** All network connections are to be dropped: the store failed. */
   readonly dropConnections: () => void;
+  /** The store turned out to be damaged: salvages it. Nobody has it open then. */
+  readonly mendStore: (error: unknown) => Promise<void>;
 }
 
 /** What went through the listeners since the start. */
@@ -144,13 +147,33 @@ export class EdgeNode {
   }
 
   /**
-   * Opens the store, recovers and starts the uplinks.
+   * Opens the store, recovers and starts the uplinks. A store that turns out to be damaged is salvaged first.
    * @throws OperatingError `data-folder-unusable` when the store cannot be opened
    */
   async open(): Promise<void> {
-    const { config, storePath, log } = this.#options;
+    try {
+      await this.#open();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      await this.#options.mendStore(error);
+      await this.#open();
+    }
+  }
+
+  async #open(): Promise<void> {
+    const { config, storePath } = this.#options;
     const startedAt = performance.now();
     const store = openStore(config, storePath);
+    try {
+      await this.#recover(store, startedAt);
+    } catch (error) {
+      await store.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #recover(store: LogStore, startedAt: number): Promise<void> {
+    const { config, log } = this.#options;
     const clock = createLogClock(store.latestAt);
     const broker = new Broker({
       store,

@@ -12,6 +12,7 @@ import { Listeners } from "./listeners.ts";
 import { AdminServer } from "./net/admin-server.ts";
 import { type HttpServer, startHttpServer } from "./net/http-server.ts";
 import { type DataFolder, openDataFolder } from "./store/data-folder.ts";
+import { StoreWatch } from "./store-watch.ts";
 import { createLog, type Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 
@@ -19,6 +20,7 @@ import { createMetrics } from "./telemetry/metrics.ts";
 const EXIT_CODES: Readonly<Record<string, ExitCode>> = {
   "cannot-listen": ExitCode.cannotListen,
   "data-folder-unusable": ExitCode.dataUnusable,
+  "store-damaged": ExitCode.dataUnusable,
   "data-folder-in-use": ExitCode.dataInUse,
   "users-file-damaged": ExitCode.usage,
   "rules-file-damaged": ExitCode.usage,
@@ -40,9 +42,11 @@ export async function serve(
   const log = createLog(config.log.level);
   // Nothing that the broker makes is for others.
   process.umask(0o077);
+  let server: Server | undefined;
   const onBug = (error: unknown): void => {
     const stack = error instanceof Error ? error.stack : String(error);
     log("error", "bug: the process ends, the store survives it", { stack });
+    server?.onCrash(error);
     process.exit(ExitCode.negative);
   };
   process.on("uncaughtException", onBug);
@@ -57,21 +61,26 @@ export async function serve(
     process.on("SIGTERM", () => resolve("SIGTERM"));
     process.on("SIGINT", () => resolve("SIGINT"));
   });
-  const server = new Server(config, explicit.httpGiven, log, onBug);
-  process.on("SIGHUP", () => server.reload());
+  const opening = new Server(config, explicit.httpGiven, log, onBug);
+  server = opening;
+  process.on("SIGHUP", () => opening.reload());
   try {
-    await server.open();
+    await opening.open();
   } catch (error) {
-    await server.close();
+    // A start that fails in a way that nobody can name stays marked as unfinished.
+    await opening.close(isNamed(error));
     return failedStart(log, error, onBug);
   }
   const signal = await stopSignal;
   log("info", "stopping", { signal });
   setTimeout(() => onBug(new Error("stopping took too long")), STOP_MS).unref();
-  await server.close();
+  await opening.close(true);
   log("info", "stopped");
   return ExitCode.fine;
 }
+
+const isNamed = (error: unknown): boolean =>
+  error instanceof OperatingError && EXIT_CODES[error.code] !== undefined;
 
 function failedStart(log: Log, error: unknown, onBug: (error: unknown) => void): number {
   const exitCode = error instanceof OperatingError ? EXIT_CODES[error.code] : undefined;
@@ -91,6 +100,7 @@ class Server {
   #access: AccessControl | undefined;
   #listeners: Listeners | undefined;
   #folder: DataFolder | undefined;
+  #watch: StoreWatch | undefined;
   #node: EdgeNode | undefined;
   #http: HttpServer | undefined;
   #admin: AdminServer | undefined;
@@ -109,7 +119,11 @@ class Server {
     this.#folder = folder;
     if (this.#config.access.usersFile !== undefined) access.keepSecretIn(folder.path);
     rmSync(runFileOf(folder), { force: true });
-    const node = this.#createNode(folder, access);
+    const { path, storePath } = folder;
+    const watch = new StoreWatch({ folder: path, storePath, log: this.#log });
+    await watch.begin();
+    this.#watch = watch;
+    const node = this.#createNode(folder, access, watch);
     this.#node = node;
     access.listen(node);
     await node.open();
@@ -118,22 +132,30 @@ class Server {
     await listeners.open();
     await this.#serveHttp(node, listeners);
     await this.#openAdmin(node, folder);
+    watch.ready();
     this.#announce(folder);
   }
 
-  async close(): Promise<void> {
+  /** The process is about to end because of a bug, or of what it read. */
+  onCrash(error: unknown): void {
+    this.#watch?.onCrash(error);
+  }
+
+  /** `isOrderly`: the end is no sign of a damaged store. */
+  async close(isOrderly: boolean): Promise<void> {
     this.#access?.close();
     this.#listeners?.stopAccepting();
     await this.#node?.close();
     this.#listeners?.close();
     await this.#http?.close();
     await this.#admin?.close();
+    if (isOrderly) this.#watch?.end();
     if (this.#folder === undefined) return;
     rmSync(runFileOf(this.#folder), { force: true });
     this.#folder.close();
   }
 
-  #createNode(folder: DataFolder, access: AccessControl): EdgeNode {
+  #createNode(folder: DataFolder, access: AccessControl, watch: StoreWatch): EdgeNode {
     return new EdgeNode({
       config: this.#config,
       storePath: folder.storePath,
@@ -144,6 +166,7 @@ class Server {
       observeFlush: (seconds) => this.#observeFlush(seconds),
       traffic: () => this.#listeners?.traffic ?? { bytesReceived: 0, bytesSent: 0, opened: 0 },
       dropConnections: () => this.#listeners?.dropAll(),
+      mendStore: () => watch.mend(),
     });
   }
 

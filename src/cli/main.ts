@@ -9,6 +9,7 @@ import { addRetainedCommand } from "./retained-command.ts";
 import { addServeCommand } from "./serve-command.ts";
 import { addSessionsCommand } from "./sessions-command.ts";
 import { addStatusCommand } from "./status-command.ts";
+import { addStoreCommand } from "./store-command.ts";
 import { addSubCommand } from "./sub-command.ts";
 import { addTopicsCommand } from "./topics-command.ts";
 import { addUplinkCommand } from "./uplink-command.ts";
@@ -44,6 +45,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   addTopicsCommand(program, done);
   addRetainedCommand(program, done);
   addUplinkCommand(program, done);
+  addStoreCommand(program, done);
   addConfigCommand(program, done);
   addPasswdCommand(program, done);
   setVersion(program, packageVersion());

@@ -175,8 +175,17 @@ export function openLmdbBacking(path: string): Backing {
  * @throws when LMDB cannot open the file; `OperatingError` when its layout is not known.
  */
 export function openLmdbStore(options: LmdbStoreOptions): LogStore {
-  const drawEpoch = options.drawEpoch ?? ((): string => randomBytes(8).toString("hex"));
   const backing = new LmdbBacking(options.path, options.unsafeNoMetaSync === true);
+  try {
+    return openOn(backing, options);
+  } catch (error) {
+    backing.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+function openOn(backing: Backing, options: LmdbStoreOptions): LogStore {
+  const drawEpoch = options.drawEpoch ?? ((): string => randomBytes(8).toString("hex"));
   return new LogStore(backing, {
     bytesMax: options.bytesMax ?? Number.MAX_SAFE_INTEGER,
     pendingBytesMax: options.pendingBytesMax ?? PENDING_BYTES_MAX,

@@ -20,6 +20,7 @@ import {
 import { LogState } from "./log-state.ts";
 import { readUint32, readUint64, writeUint32 } from "./numbers.ts";
 import { type ChunkHeader, decodeChunkHeader } from "./records.ts";
+import { STORE_DAMAGED } from "./salvage/store-damage.ts";
 
 /** Name of log 0. */
 export const SESSION_LOG_NAME = "$session";
@@ -42,7 +43,7 @@ export interface Recovered {
 
 /**
  * Reads the state of all logs.
- * @throws OperatingError `data-folder-unusable` when the layout is of a later version or makes no sense.
+ * @throws OperatingError `data-folder-unusable` when the layout is of another version, `store-damaged` when it contradicts itself.
  */
 export function recover(backing: Backing): Recovered {
   const missing: BackingWrite[] = [];
@@ -51,7 +52,12 @@ export function recover(backing: Backing): Recovered {
   const names = backing.entries("meta", LOG_NAME_PREFIX, prefixEnd(LOG_NAME_PREFIX), LOGS_MAX);
   for (const [key, name] of names) {
     const id = logOfMetaKey(key);
-    if (id !== logs.length) throw unusable(`log ${logs.length} has no name`);
+    if (id !== logs.length) {
+      throw new OperatingError(
+        STORE_DAMAGED,
+        `the store is damaged: log ${logs.length} has no name`,
+      );
+    }
     logs.push(new LogState(id as LogId, Buffer.from(name).toString("utf8")));
   }
   let nextOrdinal = 1;

@@ -72,7 +72,15 @@ class Filler {
   #changeSession(commit: number): void {
     const random = this.#random;
     const session = 1 + random(40);
-    const client = new TextEncoder().encode(JSON.stringify({ number: session, commit }));
+    const client = new TextEncoder().encode(
+      JSON.stringify({
+        version: 1,
+        number: session,
+        expiryMs: null,
+        detachedAt: commit,
+        subscriptions: [],
+      }),
+    );
     this.#put("meta", sessionKey(`client-${session}`), client);
     const owed = encodeReferences([
       {

@@ -29,6 +29,7 @@ import {
 import { readUint32, readUint64, writeUint32 } from "../numbers.ts";
 import { decodeChunkHeader, RECORD_BYTES_MIN } from "../records.ts";
 import { LOGS_MAX, SESSION_LOG_NAME } from "../recovery.ts";
+import { readFreePages } from "./free-pages.ts";
 import { HOLE_RECORDS_MAX, putHoles } from "./holes.ts";
 import { KeyCover } from "./key-cover.ts";
 import {
@@ -47,7 +48,7 @@ import type { OnProgress } from "./progress.ts";
 import { EXCHANGE_ROWS, isRowSane, SESSION_ROW } from "./row-shape.ts";
 import type { SalvagedLog, SalvagedRows, SalvageReport } from "./salvage-report.ts";
 import { type Found, findSnapshot, type Snapshot } from "./snapshot.ts";
-import { addRange, type DamagedPage, damagedRecords, readFreePages } from "./store-check.ts";
+import { addRange, type DamagedPage, damagedRecords } from "./store-check.ts";
 import { type Gap, PageSet, TreeWalk } from "./tree-walk.ts";
 
 /** No chunk holds more bytes, but one larger record alone. */

@@ -12,6 +12,7 @@ import {
 import { readUint32 } from "../numbers.ts";
 import { RECORD_BYTES_MIN, recordChecksum } from "../records.ts";
 import { SESSION_LOG_NAME } from "../recovery.ts";
+import { readFreePages } from "./free-pages.ts";
 import { PageFile, type Tree } from "./page-file.ts";
 import type { OnProgress } from "./progress.ts";
 import { isRowSane } from "./row-shape.ts";
@@ -77,42 +78,6 @@ export function addRange(ranges: SequenceRange[], from: number, to: number): voi
   const range = { from: joins ? last.from : from, to } as SequenceRange;
   if (joins) ranges[ranges.length - 1] = range;
   else ranges.push(range);
-}
-
-/** Pages that are free; undefined when the list of them is damaged. */
-export function readFreePages(
-  file: PageFile,
-  snapshot: Snapshot,
-  reached: PageSet,
-  onDamage?: (page: number, why: string) => void,
-): PageSet | undefined {
-  if (snapshot.free === undefined) return undefined;
-  const free = new PageSet(Math.max(file.pages, snapshot.lastPage + 1));
-  let isWhole = true;
-  for (const step of new TreeWalk(file, reached, snapshot.transaction, true).steps(snapshot.free)) {
-    if (step.kind === "gap") {
-      isWhole = false;
-      onDamage?.(step.gap.page, step.gap.why);
-      continue;
-    }
-    const list = Buffer.from(step.value);
-    const count = list.length < 8 ? 0 : Number(list.readBigUInt64LE(0));
-    if (list.length % 8 !== 0 || count * 8 + 8 > list.length) {
-      isWhole = false;
-      onDamage?.(0, "list of free pages");
-      continue;
-    }
-    for (let index = 1; index <= count; index++) {
-      const page = list.readBigInt64LE(index * 8);
-      if (page < 2n || page > BigInt(snapshot.lastPage)) {
-        isWhole = false;
-        onDamage?.(Number(page), "free, but not a page");
-      } else {
-        free.add(Number(page));
-      }
-    }
-  }
-  return isWhole ? free : undefined;
 }
 
 interface LogFound {

@@ -82,16 +82,15 @@ class Filler {
       }),
     );
     this.#put("meta", sessionKey(`client-${session}`), client);
-    const owed = encodeReferences([
-      {
-        log: 1 as LogId,
-        sequence: commit as Sequence,
-        ordinal: commit as Ordinal,
-        qos: 1,
-        retain: false,
-        subscriptionIds: undefined,
-      },
-    ]);
+    const reference = {
+      log: 1 as LogId,
+      sequence: commit as Sequence,
+      ordinal: commit as Ordinal,
+      qos: 1 as const,
+      retain: false,
+      subscriptionIds: undefined,
+    };
+    const owed = encodeReferences([reference], { bytes: 20, latestAt: 1, isSpilled: false });
     this.#put("meta", referencesKey(session, commit), owed);
     this.#put("meta", sentKey(session, commit), Uint8Array.of(1, 0, 7));
     this.#put("meta", receivedKey(session, 1 + random(100)), Uint8Array.of(1));

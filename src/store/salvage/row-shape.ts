@@ -7,6 +7,7 @@ export const EXCHANGE_ROWS: ReadonlySet<number> = new Set([0x28, 0x30]);
 /** Keys of one length, by first byte; the store's own are two or six bytes. */
 const KEY_BYTES: ReadonlyMap<number, number> = new Map([
   [0x20, 13],
+  [0x24, 13],
   [0x28, 13],
   [0x30, 7],
 ]);

@@ -12,6 +12,8 @@
  * 3. Sequences that are gone get a hole: a chunk with numbers and no records, so that they are reported and never given out
  *    again. Where the end of a log is lost, the hole skips more than could have been there: progress of uplinks and references
  *    of sessions may be beyond what was found, and new records must not fall under them.
+ *
+ * A little long: one pass after the other over the same findings.
  */
 import { IntervalSet } from "../../lib/interval-set.ts";
 import type { Backing, BackingTable } from "../backing.ts";
@@ -223,6 +225,7 @@ class Salvage {
   }
 
   async #addRows(table: "meta" | "retained", { leaves }: Leftovers): Promise<void> {
+    await this.#addLaterRows(table, leaves[table]);
     const gaps = this.#gaps[table];
     if (gaps.length === 0) return;
     const wanted = this.#found.snapshot?.tables.get(table)?.leafPages;
@@ -235,6 +238,42 @@ class Salvage {
       this.#addRowsOfLeaf(table, leaf, gaps, done);
       if (this.#output.isFull) await this.#output.commit();
     }
+  }
+
+  /**
+   * When the state that could be walked is not the latest: rows of pages that were written after it go over those that were walked. Not
+   * those of QoS 2 exchanges: that commit may not be whole, and a packet identifier must not be known without its message.
+   */
+  async #addLaterRows(table: "meta" | "retained", leaves: readonly FoundLeaf[]): Promise<void> {
+    const { snapshot, isLatest } = this.#found;
+    if (isLatest || snapshot === undefined) return;
+    await this.#output.commit();
+    const seen = new Set<string>();
+    for (const leaf of [...leaves].sort((a, b) => b.transaction - a.transaction)) {
+      if (leaf.transaction <= snapshot.transaction) break;
+      const page = this.#file.readTreePage(leaf.page);
+      for (const node of page?.kind === "leaf" ? page.nodes : []) {
+        const name = Buffer.from(node.key).toString("latin1");
+        const value = valueOfNode(this.#file, node);
+        const isExchange = table === "meta" && EXCHANGE_ROWS.has(node.key[0] ?? 0);
+        if (value === undefined || isExchange || seen.has(name)) continue;
+        seen.add(name);
+        this.#takeLaterRow(table, node.key, value);
+      }
+      if (this.#output.isFull) await this.#output.commit();
+    }
+  }
+
+  #takeLaterRow(table: "meta" | "retained", key: Uint8Array, value: Uint8Array): void {
+    const before = this.#backing.get(table, key);
+    if (before !== undefined && Buffer.compare(before, value) === 0) return;
+    if (before === undefined) this.#rows[table].foundWithoutTree++;
+    else {
+      // Counted once.
+      this.#rows[table].rows--;
+      if (table === "meta" && key[0] === SESSION_ROW) this.#sessions--;
+    }
+    this.#takeRow(table, key, value);
   }
 
   #addRowsOfLeaf(

@@ -45,7 +45,9 @@ export function findSnapshot(file: PageFile): Found {
   const candidates = known.map((meta) => snapshotOf(file, meta));
   const { found, transactionMax } = mainLeaves(file);
   const best = bestOf(file, [...candidates, ...found]);
-  const isLatest = known.length === 2 || best?.transaction === transactionMax;
+  // With both meta pages intact no later commit was acknowledged, whatever else lies in the file.
+  const latest = known.length === 2 ? newest?.transaction : transactionMax;
+  const isLatest = best !== undefined && best.transaction === latest;
   return { snapshot: best, isLatest, faults: [...faults, ...(snapshot?.faults ?? [])] };
 }
 

@@ -7,7 +7,7 @@ import { performance } from "node:perf_hooks";
 import type { Authenticator, Principal } from "../broker/authenticator.ts";
 import { Authorization, type Rule } from "../broker/authorization.ts";
 import type { EnhancedAuthenticator } from "../broker/enhanced-authenticator.ts";
-import { watchFile } from "./file-watch.ts";
+import { watchFiles } from "../files/file-watch.ts";
 import { LogThrottle } from "./log-throttle.ts";
 import { PasswordAuthenticator } from "./password-authenticator.ts";
 import { PasswordVerifier } from "./password-verifier.ts";
@@ -126,7 +126,7 @@ export class AccessControl {
   }
 
   #watch(path: string | undefined, onChanged: (path: string) => void): void {
-    if (path !== undefined) this.#stops.push(watchFile(path, () => onChanged(path)));
+    if (path !== undefined) this.#stops.push(watchFiles([path], () => onChanged(path)));
   }
 
   #reloadUsers(path: string): void {

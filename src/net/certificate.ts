@@ -1,7 +1,8 @@
 /** Reads certificates and notices when they change. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
+import { watchFiles } from "../files/file-watch.ts";
 
 /** How a listener proves who it is, and what it asks of clients. Paths of PEM files. */
 export interface TlsSettings {
@@ -60,9 +61,6 @@ export function readCertificate(settings: TlsSettings): Certificate {
   return { context, notAfterMs: Date.parse(certificate.validTo) };
 }
 
-/** How often the files are looked at. Polling sees what a Kubernetes secret does (links that change) on every file system. */
-const LOOK_MS = 1_000;
-
 export interface CertificateWatchOptions {
   readonly settings: TlsSettings;
   /** Another certificate is there and good. */
@@ -76,17 +74,20 @@ export class CertificateWatch {
   /** What was read at the start. */
   readonly first: Certificate;
   readonly #options: CertificateWatchOptions;
-  readonly #timer: NodeJS.Timeout;
-  #known: string;
-  #seen: string;
+  readonly #stop: () => void;
 
   /** @throws Error with one line when the files cannot be used */
   constructor(options: CertificateWatchOptions) {
     this.#options = options;
-    this.#known = fingerprintOf(options.settings);
-    this.#seen = this.#known;
-    this.first = readCertificate(options.settings);
-    this.#timer = setInterval(() => this.#look(), LOOK_MS).unref();
+    const { cert, key, ca } = options.settings;
+    const paths = ca === undefined ? [cert, key] : [cert, key, ca];
+    this.#stop = watchFiles(paths, () => this.reload());
+    try {
+      this.first = readCertificate(options.settings);
+    } catch (error) {
+      this.#stop();
+      throw error;
+    }
   }
 
   /** Reads them now, changed or not. */
@@ -103,29 +104,6 @@ export class CertificateWatch {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#stop();
   }
-
-  #look(): void {
-    const now = fingerprintOf(this.#options.settings);
-    if (now !== this.#known && now === this.#seen) {
-      this.#known = now;
-      this.reload();
-    }
-    this.#seen = now;
-  }
-}
-
-/** Changes whenever one of the files does; links are followed. */
-function fingerprintOf({ cert, key, ca }: TlsSettings): string {
-  const paths = ca === undefined ? [cert, key] : [cert, key, ca];
-  const parts = paths.map((path) => {
-    try {
-      const { dev, ino, size, mtimeMs, ctimeMs } = statSync(path);
-      return `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
-    } catch {
-      return "unreadable";
-    }
-  });
-  return parts.join(", ");
 }

@@ -1,4 +1,4 @@
-import { isIPv4 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 
 /** Where to listen. Port 0: any free one. */
 export interface Address {
@@ -92,4 +92,16 @@ export function hostAndPort(text: string): Address | undefined {
 export function isLoopback(host: string): boolean {
   if (isIPv4(host)) return host.startsWith("127.");
   return host === "::1" || host.toLowerCase() === "localhost";
+}
+
+/** A network such as `10.0.0.0/8` or `fd00::/8`, or a single address; undefined: it is none. */
+export function networkOf(
+  text: string,
+): { readonly address: string; readonly prefix: number } | undefined {
+  const match = /^([0-9A-Fa-f.:]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text);
+  if (match === null) return undefined;
+  const [, address = "", given] = match;
+  const bits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : 0;
+  const prefix = given === undefined ? bits : Number(given);
+  return bits === 0 || prefix > bits ? undefined : { address, prefix };
 }

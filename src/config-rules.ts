@@ -27,6 +27,7 @@ const outlineSchema = z
           tls: tlsOutline,
           origins: z.unknown().optional(),
           mode: z.unknown().optional(),
+          proxyProtocol: z.unknown().optional(),
         })
         .catch({ url: undefined, allowAnonymous: undefined, tls: undefined }),
     ),
@@ -81,7 +82,7 @@ function accessRules(
 /** Settings that this kind of listener needs or cannot have. */
 function kindRules(
   path: SettingPath,
-  { tls, origins, mode }: ListenerOutline,
+  { tls, origins, mode, proxyProtocol }: ListenerOutline,
   endpoint: ListenerEndpoint,
   hasCommonTls: boolean,
 ): BrokenRule[] {
@@ -96,6 +97,9 @@ function kindRules(
   }
   if (origins !== undefined && endpoint.kind !== "websocket") {
     broken.push({ path: [...path, "origins"], reason: "only for ws:// and wss://" });
+  }
+  if (proxyProtocol !== undefined && endpoint.kind === "unix") {
+    broken.push({ path: [...path, "proxyProtocol"], reason: "not for unix://" });
   }
   if (mode !== undefined && endpoint.kind !== "unix") {
     broken.push({ path: [...path, "mode"], reason: "only for unix://" });

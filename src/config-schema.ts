@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { isTopicFilter } from "./broker/topic.ts";
-import { hostAndPort, listenerEndpoint } from "./config-address.ts";
+import { hostAndPort, listenerEndpoint, networkOf } from "./config-address.ts";
 import {
   count,
   filePath,
@@ -62,6 +62,26 @@ const listener = z.strictObject({
     description:
       'Of `ws` and `wss`: origins of web pages that may connect, such as `https://app.example`; `"*"` for all. By default pages of the same host and port (on loopback only under the names of loopback), and programs that are no browsers.',
   }),
+  proxyProtocol: z
+    .strictObject({
+      from: z
+        .array(
+          z.string().refine((text) => networkOf(text) !== undefined, {
+            error: "expected a network such as 10.0.0.0/8 or fd00::/8, or an address",
+          }),
+        )
+        .min(1, { error: "expected at least one network" })
+        .max(64)
+        .meta({
+          description:
+            "Networks of the proxies, such as `10.0.0.0/8`, or their addresses. Whoever connects from there must begin with a header, whoever connects from elsewhere must not.",
+        }),
+    })
+    .optional()
+    .meta({
+      description:
+        "PROXY protocol (version 1 or 2), not of `unix`: proxies in front of the listener say for whom they connect. That address then counts for limits and log entries, and for nothing else.",
+    }),
   mode: z
     .string({ error: 'expected permissions in quotes, such as "0600"' })
     .regex(/^0?[0-7]{3}$/, { error: 'expected permissions such as "0600"' })

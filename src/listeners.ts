@@ -1,6 +1,6 @@
 /** From configuration to listeners: where, with which certificate, within which bounds. */
 import { type Config, listenerEndpoint, type TlsConfig } from "./config.ts";
-import { isLoopback } from "./config-address.ts";
+import { isLoopback, networkOf } from "./config-address.ts";
 import type { EdgeNode, Traffic } from "./edge-node.ts";
 import { OperatingError } from "./lib/operating-error.ts";
 import { allowsAnonymous } from "./listener-access.ts";
@@ -71,6 +71,7 @@ export class Listeners {
         ["unauthenticated-shed", counters.unauthenticatedShed],
         ["handshake-timeout", counters.handshakeTimeouts],
         ["handshake-failed", counters.handshakesFailed],
+        ["bad-proxy-header", counters.badProxyHeaders],
         ["not-accepted", counters.notAccepted],
         ["bad-frame", counters.badFrames],
         ["write-stalled", counters.writesStalled],
@@ -124,6 +125,7 @@ export class Listeners {
         endpoint.kind === "unix"
           ? { path: endpoint.path, mode: Number.parseInt(config.mode ?? UNIX_MODE, 8) }
           : { host: endpoint.host, port: endpoint.port },
+      proxies: config.proxyProtocol?.from.flatMap((text) => networkOf(text) ?? []),
       tls:
         isSecure && watch !== undefined
           ? { context: watch.first.context, requestClientCert: tls.requestClientCert }
@@ -136,7 +138,7 @@ export class Listeners {
     this.#listeners.push(listener);
   }
 
-  #common(): Omit<ListenerOptions, "accept" | "bind" | "tls" | "webSocket"> {
+  #common(): Omit<ListenerOptions, "accept" | "bind" | "proxies" | "tls" | "webSocket"> {
     const { config, node, onBug } = this.#options;
     const { mqtt } = config;
     return {

@@ -16,14 +16,13 @@ export interface AdmissionLimits {
 /** One network connection, from accept to its end. */
 export class Ticket {
   readonly socket: Socket;
-  /** Undefined for unix sockets. */
-  readonly addressKey: string | undefined;
+  /** What it is counted under; undefined for unix sockets, and for proxies until they say whom they forward. */
+  addressKey: string | undefined;
   /** Set once TLS and WebSocket are through. */
   connection: MqttConnection | undefined;
 
   constructor(socket: Socket) {
     this.socket = socket;
-    this.addressKey = socket.remoteAddress === undefined ? undefined : keyOf(socket.remoteAddress);
   }
 
   get isAuthenticated(): boolean {
@@ -43,21 +42,26 @@ export class Admission {
     this.#counters = counters;
   }
 
-  /** Admits a new connection until `release`; undefined: refused and counted. */
-  admit(socket: Socket): Ticket | undefined {
+  /** Admits a new connection of this address (undefined: of none) until `release`; undefined: refused and counted. */
+  admit(socket: Socket, address: string | undefined): Ticket | undefined {
     const ticket = new Ticket(socket);
-    const { addressKey } = ticket;
-    if (addressKey !== undefined) {
-      const count = this.#perAddress.get(addressKey) ?? 0;
-      if (count >= this.#limits.perAddressMax) {
-        this.#counters.tooManyFromAddress++;
-        return undefined;
-      }
-      this.#perAddress.set(addressKey, count + 1);
-    }
+    if (address !== undefined && !this.count(ticket, address)) return undefined;
     if (this.#waiting.size >= this.#limits.unauthenticatedMax) this.#makeRoom();
     this.#waiting.add(ticket);
     return ticket;
+  }
+
+  /** The connection turns out to be of this address; false: that has too many, which is counted. Once per ticket. */
+  count(ticket: Ticket, address: string): boolean {
+    const key = keyOf(address);
+    const count = this.#perAddress.get(key) ?? 0;
+    if (count >= this.#limits.perAddressMax) {
+      this.#counters.tooManyFromAddress++;
+      return false;
+    }
+    this.#perAddress.set(key, count + 1);
+    ticket.addressKey = key;
+    return true;
   }
 
   /** The connection is gone. */

@@ -3,7 +3,9 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { SecureContextOptions, TLSSocket } from "node:tls";
 import { pathToFileURL } from "node:url";
 import { OperatingError } from "../lib/operating-error.ts";
+import type { Peer } from "../mqtt/link.ts";
 import type { Admission, Ticket } from "./admission.ts";
+import { type Network, ProxyStage, plainAddress } from "./proxy-stage.ts";
 import { type ServeOptions, serveStream } from "./serve-stream.ts";
 import type { serveWebSocket } from "./serve-websocket.ts";
 import type { TlsStage, TlsStageOptions } from "./tls-stage.ts";
@@ -19,12 +21,14 @@ export type Bind =
 
 export interface ListenerOptions extends ServeOptions {
   readonly bind: Bind;
+  /** From these networks every connection begins with a PROXY header; undefined: from nowhere. */
+  readonly proxies: readonly Network[] | undefined;
   /** Undefined: no TLS. */
   readonly tls: Omit<TlsStageOptions, "protocols" | "onFailed"> | undefined;
   /** Undefined: MQTT without WebSocket. */
   readonly webSocket: Omit<WebSocketStageOptions, "onFailed" | "packetBytesMax"> | undefined;
   readonly admission: Admission;
-  /** How long TLS and WebSocket handshakes may take together. */
+  /** How long the PROXY header and the handshakes of TLS and WebSocket may take together. */
   readonly handshakeTimeoutMs: number;
 }
 
@@ -64,12 +68,14 @@ async function loadStages(options: ListenerOptions): Promise<Stages> {
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #stages: Stages;
+  readonly #proxy: ProxyStage | undefined;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
   private constructor(options: ListenerOptions, stages: Stages) {
     this.#options = options;
     this.#stages = stages;
+    this.#proxy = options.proxies === undefined ? undefined : new ProxyStage(options.proxies);
     this.#server = createServer(
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS },
       (socket) => this.#onSocket(socket),
@@ -157,7 +163,8 @@ export class Listener {
     const { admission } = this.#options;
     socket.on("error", () => undefined);
     this.#options.counters.opened++;
-    const ticket = admission.admit(socket);
+    const isProxied = this.#proxy?.isProxy(socket) === true;
+    const ticket = admission.admit(socket, isProxied ? undefined : socket.remoteAddress);
     if (ticket === undefined) {
       socket.destroy();
       return;
@@ -167,43 +174,60 @@ export class Listener {
       this.#sockets.delete(socket);
       admission.release(ticket);
     });
-    this.#handshake(ticket);
+    const own =
+      "path" in this.#options.bind ? "unix" : plainAddress(socket.remoteAddress ?? "gone");
+    const { tls, webSocket } = this.#stages;
+    const isAtOnce = !isProxied && tls === undefined && webSocket === undefined;
+    const timer = isAtOnce ? undefined : this.#deadline(socket);
+    if (isProxied) this.#unwrap(ticket, own, timer);
+    else this.#handshake(ticket, own, timer);
   }
 
-  /** TLS and WebSocket, where there are such, within their time. */
-  #handshake(ticket: Ticket): void {
-    const { socket } = ticket;
+  /** Until it is cleared the socket has this long. */
+  #deadline(socket: Socket): NodeJS.Timeout {
     const { counters, handshakeTimeoutMs } = this.#options;
-    const { tls, certificateSubjectOf, webSocket } = this.#stages;
-    if (tls === undefined && webSocket === undefined) {
-      this.#serve(ticket, socket, undefined, undefined);
-      return;
-    }
     const timer = setTimeout(() => {
       counters.handshakeTimeouts++;
       socket.destroy();
     }, handshakeTimeoutMs);
     socket.once("close", () => clearTimeout(timer));
+    return timer;
+  }
+
+  /** A trusted proxy: whom does it forward? */
+  #unwrap(ticket: Ticket, own: string, timer: NodeJS.Timeout | undefined): void {
+    const { socket } = ticket;
+    const { counters, admission } = this.#options;
+    this.#proxy?.take(socket, (header) => {
+      if (header === undefined) counters.badProxyHeaders++;
+      const address = header?.address === undefined ? undefined : plainAddress(header.address);
+      const isFine =
+        header !== undefined && (address === undefined || admission.count(ticket, address));
+      if (isFine) this.#handshake(ticket, address ?? own, timer);
+      else socket.destroy();
+    });
+  }
+
+  /** TLS, where there is such. */
+  #handshake(ticket: Ticket, address: string, timer: NodeJS.Timeout | undefined): void {
+    const { socket } = ticket;
+    const { tls, certificateSubjectOf } = this.#stages;
     if (tls === undefined) {
-      this.#serve(ticket, socket, undefined, timer);
+      this.#serve(ticket, socket, { address, certificateSubject: undefined }, timer);
       return;
     }
     tls.take(socket, (secured) => {
       secured.on("error", () => undefined);
-      this.#serve(ticket, secured, certificateSubjectOf?.(secured), timer);
+      const certificateSubject = certificateSubjectOf?.(secured);
+      this.#serve(ticket, secured, { address, certificateSubject }, timer);
     });
   }
 
-  #serve(
-    ticket: Ticket,
-    stream: Socket,
-    certificateSubject: string | undefined,
-    deadline: NodeJS.Timeout | undefined,
-  ): void {
+  /** WebSocket, where there is such, and then MQTT. */
+
+  #serve(ticket: Ticket, stream: Socket, peer: Peer, deadline: NodeJS.Timeout | undefined): void {
     const { socket } = ticket;
     const options = this.#options;
-    const address = "path" in options.bind ? "unix" : addressOf(socket);
-    const peer = { address, certificateSubject };
     const { webSocket, serveWebSocket } = this.#stages;
     if (webSocket === undefined || serveWebSocket === undefined) {
       clearTimeout(deadline);
@@ -216,7 +240,3 @@ export class Listener {
     });
   }
 }
-
-/** Without the prefix that IPv4 has on a socket for both. */
-const addressOf = (socket: Socket): string =>
-  socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/i, "") ?? "gone";

@@ -13,6 +13,8 @@ export class NetworkCounters {
   handshakeTimeouts = 0;
   /** TLS or WebSocket handshakes that failed or were refused. */
   handshakesFailed = 0;
+  /** Connections of trusted proxies without a PROXY header, or with one that is none. */
+  badProxyHeaders = 0;
   /** Refused: too many connections, or the store is not open. */
   notAccepted = 0;
   /** WebSocket connections ended for text, broken or oversized frames. */

@@ -33,6 +33,7 @@ async function listen(
   const peers: Peer[] = [];
   const listener = await Listener.open({
     ...options,
+    proxies: undefined,
     webSocket: undefined,
     admission: new Admission({ perAddressMax: 10, unauthenticatedMax: 10 }, counters),
     handshakeTimeoutMs: WAIT_MS,

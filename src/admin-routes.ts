@@ -4,9 +4,16 @@ import type { EdgeNode } from "./edge-node.ts";
 import type { AdminHandler, AdminRoutes } from "./net/admin-server.ts";
 import { uplinkRoutes } from "./uplink-routes.ts";
 
+const statusOf = (node: EdgeNode): unknown => ({
+  pid: process.pid,
+  ready: node.isReady,
+  healthy: node.isHealthy,
+  store: node.storeUse(),
+});
+
 export function adminRoutes(node: EdgeNode): AdminRoutes {
   return new Map<string, AdminHandler>([
-    ["GET /status", () => ({ pid: process.pid, ready: node.isReady, healthy: node.isHealthy })],
+    ["GET /status", () => statusOf(node)],
     ...brokerRoutes(node),
     ...uplinkRoutes(node),
   ]);

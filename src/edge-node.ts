@@ -141,6 +141,12 @@ export class EdgeNode {
     return this.#running?.uplinks;
   }
 
+  /** What is in use on disk, in bytes, of how much; nothing while there is no store. */
+  storeUse(): { usedBytes: number; tableBytes: number; maxBytes: number } {
+    const { liveBytes: usedBytes, tableBytes } = storeSizes(this.#running?.store);
+    return { usedBytes, tableBytes, maxBytes: this.#options.config.store.maxBytes };
+  }
+
   /** Resolves when all that was staged is on disk; rejects when it cannot be. */
   async flush(): Promise<void> {
     await this.#running?.store.drain();

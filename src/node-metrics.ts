@@ -33,18 +33,20 @@ export function keptCounts(broker: Broker | undefined): {
 /** What is live on disk and what waits for it, in bytes, and messages in logs; nothing while there is no store. */
 export function storeSizes(store: LogStore | undefined): {
   liveBytes: number;
+  tableBytes: number;
   pendingBytes: number;
   messages: number;
 } {
-  if (store === undefined) return { liveBytes: 0, pendingBytes: 0, messages: 0 };
-  let liveBytes = 0;
+  if (store === undefined) {
+    return { liveBytes: 0, tableBytes: 0, pendingBytes: 0, messages: 0 };
+  }
   let messages = 0;
   for (const log of store.logNames().keys()) {
-    const { bytes, firstSequence, nextSequence } = store.stats(log);
-    liveBytes += bytes;
+    const { firstSequence, nextSequence } = store.stats(log);
     messages += nextSequence - firstSequence;
   }
-  return { liveBytes, pendingBytes: store.pendingBytes, messages };
+  const { usedBytes: liveBytes, tableBytes, pendingBytes } = store;
+  return { liveBytes, tableBytes, pendingBytes, messages };
 }
 
 /** What each stream holds; nothing while there is no store. */

@@ -64,11 +64,10 @@ export class SessionSweep {
       if (removed >= room) break;
       store.remove("meta", key);
       removed++;
-      const { isSpilled, bytes } = referencesHeadOf(value);
+      const { isSpilled } = referencesHeadOf(value);
       if (!isSpilled) continue;
       const references = decodeReferences(value) ?? [];
       for (const { ordinal } of references) store.remove("meta", spilledKey(number, ordinal));
-      store.countBeside(-bytes);
       removed += references.length;
     }
     return removed;

@@ -298,7 +298,6 @@ export class Sessions {
 
   /** References, QoS 2 deliveries and QoS 2 receptions of all sessions, in pages. */
   #recoverNumbered(byNumber: ReadonlyMap<number, Session>): void {
-    const { store } = this.#context;
     const orphans = new Set<number>();
     const under = new Map<Session, [Ordinal, SentRecord][]>();
     const [references, sent, received] = NUMBERED_PREFIXES;
@@ -310,7 +309,6 @@ export class Sessions {
     };
     this.#scanAll(references, (key, value) => {
       const head = referencesHeadOf(value);
-      if (head.isSpilled) store.countBeside(head.bytes);
       sessionOf(key)?.outbound.recoverReferences(ordinalOf(key), head);
     });
     this.#scanAll(sent, (key, value) => {

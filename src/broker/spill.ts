@@ -48,7 +48,6 @@ export class Spill {
   /** The messages of one record of references have been written. */
   count(bytes: number): void {
     this.bytes += bytes;
-    this.#store.countBeside(bytes);
   }
 
   /** One record of references goes, and with it what it has here. */

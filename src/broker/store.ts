@@ -136,8 +136,6 @@ export interface Store {
    * first sequence that stays.
    */
   trim(log: LogId, before: Sequence, beforeOrdinal: Ordinal): Sequence;
-  /** Counts small records that hold messages as live bytes too; what goes is negative. For this opening only. */
-  countBeside(bytes: number): void;
 
   /** Seals and flushes what is staged; resolves when nothing is staged or in flight, or rejects on failure. */
   drain(): Promise<void>;

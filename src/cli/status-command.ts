@@ -22,9 +22,24 @@ interface Status {
   readonly running: boolean;
   readonly healthy: boolean;
   readonly ready: boolean;
+  readonly store?: StoreUse;
   /** For people. */
   readonly text: string;
   readonly run: RunFile | undefined;
+}
+
+/** What is in use on disk, in bytes, of how much. */
+interface StoreUse {
+  readonly usedBytes: number;
+  /** Of them, those of sessions, wills, retained messages and progress. */
+  readonly tableBytes: number;
+  readonly maxBytes: number;
+}
+
+interface AdminStatus {
+  readonly healthy: boolean;
+  readonly ready: boolean;
+  readonly store?: StoreUse;
 }
 
 const ANSWER_TIMEOUT_MS = 3_000;
@@ -62,15 +77,26 @@ function isAlive(pid: number): boolean {
 }
 
 /** What the broker says through its admin channel; undefined: no answer. */
-async function askAdmin(data: string): Promise<{ healthy: boolean; ready: boolean } | undefined> {
+async function askAdmin(data: string): Promise<AdminStatus | undefined> {
   try {
     const answer = await callAdmin(data, "GET", "/status");
     if (typeof answer !== "object" || answer === null) return undefined;
-    const { healthy, ready } = answer as { healthy?: unknown; ready?: unknown };
-    return { healthy: healthy === true, ready: ready === true };
+    const { healthy, ready, store } = answer as Partial<Record<keyof AdminStatus, unknown>>;
+    const isKnown = typeof store === "object" && store !== null;
+    return {
+      healthy: healthy === true,
+      ready: ready === true,
+      ...(isKnown ? { store: store as StoreUse } : {}),
+    };
   } catch {
     return undefined;
   }
+}
+
+function storeText(store: StoreUse | undefined): string {
+  if (store === undefined) return "";
+  const mebibytes = (bytes: number): number => Math.ceil(bytes / 1_048_576);
+  return `, store ${mebibytes(store.usedBytes)} of ${mebibytes(store.maxBytes)} MiB`;
 }
 
 async function statusOf(data: string): Promise<Status> {
@@ -83,7 +109,8 @@ async function statusOf(data: string): Promise<Status> {
   const known = await askAdmin(data);
   if (known !== undefined) {
     const state = known.healthy ? (known.ready ? "ready" : "healthy, not ready") : "not healthy";
-    return { running: true, ...known, run, text: `${state}: ${where} ${run.http ?? ""}`.trim() };
+    const text = `${state}: ${where} ${run.http ?? ""}`.trim();
+    return { running: true, ...known, run, text: `${text}${storeText(known.store)}` };
   }
   if (run.http === undefined) {
     const running = isAlive(run.pid);

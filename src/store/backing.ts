@@ -39,6 +39,8 @@ export interface Backing {
   keysDown(table: BackingTable, start: Uint8Array, end: Uint8Array, limit: number): Uint8Array[];
   /** Bytes that can still be stored before the disk is full, as near as can be told. `liveBytes`: what the store counts. */
   bytesFree(liveBytes: number): number;
+  /** Bytes that the tables `meta` and `retained` take, as flushed; without reading them. */
+  tableBytes(): number;
   /** Releases everything. Waits for a commit in flight. */
   close(): Promise<void>;
 }

@@ -30,6 +30,8 @@ export class Group {
   readonly changes = new Map<string, BackingWrite>();
   /** Bytes staged, with overhead. */
   bytes = 0;
+  /** Of them, bytes of small records. */
+  changeBytes = 0;
 
   get isEmpty(): boolean {
     return this.records.length === 0 && this.changes.size === 0;
@@ -76,14 +78,19 @@ export class Group {
     const stored = storedKey(key);
     const name = (table === "meta" ? "m" : "r") + latin1(stored);
     const before = this.changes.get(name);
-    if (before !== undefined) this.bytes -= changeBytes(before);
+    if (before !== undefined) this.#addChange(-changeBytes(before));
     const write: BackingWrite = {
       table,
       key: stored,
       value: value === undefined ? undefined : storedValue(key, value),
     };
     this.changes.set(name, write);
-    this.bytes += changeBytes(write);
+    this.#addChange(changeBytes(write));
+  }
+
+  #addChange(bytes: number): void {
+    this.bytes += bytes;
+    this.changeBytes += bytes;
   }
 }
 

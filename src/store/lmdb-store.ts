@@ -130,9 +130,28 @@ class LmdbBacking implements Backing {
     return bavail * bsize + Math.max(0, reusable);
   }
 
+  tableBytes(): number {
+    return pageBytesOf(this.#tables.meta) + pageBytesOf(this.#tables.retained);
+  }
+
   close(): Promise<void> {
     return this.#env.close();
   }
+}
+
+/** What the binding says of one table, as far as it is used here. */
+interface TableStats {
+  readonly pageSize: number;
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
+}
+
+/** The tree keeps the count of its pages. */
+function pageBytesOf(database: BinaryDatabase): number {
+  const stats = database.getStats() as TableStats;
+  const pages = stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages;
+  return pages * stats.pageSize;
 }
 
 /** A plain view of a value: the binding hands out buffers with properties of their own. */

@@ -34,13 +34,14 @@ import { LogState } from "./log-state.ts";
 import { recordBytesMax } from "./records.ts";
 import { LOGS_MAX, logNameChange, recover } from "./recovery.ts";
 import { getSmall, scanSmall } from "./small-records.ts";
+import { TableSpace } from "./table-space.ts";
 import { findTrimMark, planTrim, type TrimStep } from "./trim.ts";
 
 /** A full store takes durable work again below this share of its limit: no flapping at the edge. */
 const LOW_WATERMARK_SHARE = 0.95;
 
 export interface LogStoreOptions {
-  /** Live bytes of all logs from which on durable work is refused. */
+  /** Bytes of all logs and tables from which on durable work is refused. */
   readonly bytesMax: number;
   /** Bytes staged and in flight from which on durable work is refused. */
   readonly pendingBytesMax: number;
@@ -75,6 +76,7 @@ export class LogStore implements Store {
   readonly #reader: LogReader;
   readonly #decoder: RecordDecoder;
   readonly #disk: DiskSpace;
+  readonly #tableSpace: TableSpace;
   readonly #arena = new Arena();
   readonly #logs: LogState[];
   readonly #logIds = new Map<string, LogId>();
@@ -104,6 +106,7 @@ export class LogStore implements Store {
     this.#backing = backing;
     this.#options = options;
     this.#disk = new DiskSpace(backing, options.diskReserveBytes);
+    this.#tableSpace = new TableSpace(backing);
     this.epoch = options.epoch;
     const topics = options.topics ?? new TopicTable();
     this.#reader = new LogReader(backing, topics);
@@ -130,6 +133,16 @@ export class LogStore implements Store {
 
   get pendingBytes(): number {
     return this.#inFlightBytes + this.#group.bytes;
+  }
+
+  /** Bytes in use on disk: all logs, and the tables of sessions and retained messages. */
+  get usedBytes(): number {
+    return this.#liveBytes + this.#tableSpace.bytes;
+  }
+
+  /** Those of the tables alone. */
+  get tableBytes(): number {
+    return this.#tableSpace.bytes;
   }
 
   get nextOrdinal(): Ordinal {
@@ -166,9 +179,14 @@ export class LogStore implements Store {
     const { bytesMax, pendingBytesMax } = this.#options;
     if (this.pendingBytes >= pendingBytesMax) return "pending-full";
     const limit = this.#isFull ? bytesMax * LOW_WATERMARK_SHARE : bytesMax;
-    this.#isFull = this.#liveBytes + this.pendingBytes >= limit;
-    if (this.#isFull) return "store-full";
-    return this.#disk.isFull(this.#liveBytes + this.pendingBytes) ? "disk-full" : undefined;
+    const usedBytes = this.usedBytes + this.pendingBytes;
+    this.#isFull = usedBytes >= limit;
+    if (this.#isFull) {
+      // The next time it may have more room.
+      this.#tableSpace.refresh();
+      return "store-full";
+    }
+    return this.#disk.isFull(usedBytes) ? "disk-full" : undefined;
   }
 
   append(log: LogId, message: Message): LogRecord {
@@ -266,10 +284,6 @@ export class LogStore implements Store {
     return state.trimMark as Sequence;
   }
 
-  countBeside(bytes: number): void {
-    this.#liveBytes += bytes;
-  }
-
   drain(): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#flight === undefined) this.#seal();
@@ -336,7 +350,7 @@ export class LogStore implements Store {
     this.#inFlightBytes = group.bytes;
     this.#group = new Group();
     this.#openCommit++;
-    if (this.#disk.lacks(group.bytes, this.#liveBytes)) {
+    if (this.#disk.lacks(group.bytes, this.usedBytes)) {
       this.#options.schedule(() => this.#done(new Error("the disk has no space for the commit")));
     } else {
       this.#backing.commit(writes, (error) => this.#done(error));
@@ -370,6 +384,7 @@ export class LogStore implements Store {
       return;
     }
     this.#applyFlushed(flight);
+    this.#tableSpace.countFlushed(flight.group.changeBytes);
     this.#flushedCommit = flight.commit;
     this.#events?.onFlushed(flight.commit);
     for (const chunk of flight.group.chunks) this.#arena.giveBack(chunk.bytes);

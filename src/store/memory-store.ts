@@ -22,6 +22,8 @@ import { LogStore } from "./log-store.ts";
 class SortedTable {
   readonly #names: string[] = [];
   readonly #values = new Map<string, Uint8Array>();
+  /** Of keys and values. */
+  bytes = 0;
 
   get(key: Uint8Array): Uint8Array | undefined {
     return this.#values.get(nameOf(key));
@@ -29,8 +31,11 @@ class SortedTable {
 
   set(key: Uint8Array, value: Uint8Array | undefined): void {
     const name = nameOf(key);
-    const isThere = this.#values.has(name);
+    const before = this.#values.get(name);
+    const isThere = before !== undefined;
+    if (isThere) this.bytes -= name.length + before.length;
     if (value !== undefined) {
+      this.bytes += name.length + value.length;
       if (!isThere) this.#names.splice(this.lowerBound(key), 0, name);
       this.#values.set(name, new Uint8Array(value));
     } else if (isThere) {
@@ -149,6 +154,10 @@ class MemoryBacking implements Backing {
 
   bytesFree(): number {
     return this.#disk.bytesFree;
+  }
+
+  tableBytes(): number {
+    return this.#disk.tables.meta.bytes + this.#disk.tables.retained.bytes;
   }
 
   async close(): Promise<void> {}
@@ -304,10 +313,6 @@ export class MemoryStore implements Store {
 
   trim(log: LogId, before: Sequence, beforeOrdinal: Ordinal): Sequence {
     return this.#store.trim(log, before, beforeOrdinal);
-  }
-
-  countBeside(bytes: number): void {
-    this.#store.countBeside(bytes);
   }
 
   async drain(): Promise<void> {

@@ -63,7 +63,12 @@ export interface MetricsSource {
     readonly retainedBytes: number;
     readonly subscriptions: number;
   };
-  store(): { readonly liveBytes: number; readonly pendingBytes: number };
+  store(): {
+    readonly liveBytes: number;
+    /** Of them, those of sessions, wills, retained messages and progress. */
+    readonly tableBytes: number;
+    readonly pendingBytes: number;
+  };
   streams(): readonly StreamView[];
   uplinks(): readonly UplinkView[];
 }
@@ -279,6 +284,12 @@ function addStore(collected: Collected, source: MetricsSource): void {
   collected.gauge("rillmq_store_live_bytes", "Bytes of everything durable.", [], () => [
     [source.store().liveBytes],
   ]);
+  collected.gauge(
+    "rillmq_store_table_bytes",
+    "Of them, bytes of sessions, wills, retained messages and progress.",
+    [],
+    () => [[source.store().tableBytes]],
+  );
   collected.gauge("rillmq_store_pending_bytes", "Bytes that wait for the disk.", [], () => [
     [source.store().pendingBytes],
   ]);

@@ -62,7 +62,7 @@ test("Every metric that docs/limits.md names is there.", async () => {
     connections: () => 0,
     sessions: () => ({ online: 0, offline: 0 }),
     kept: () => ({ retainedMessages: 0, retainedBytes: 0, subscriptions: 0 }),
-    store: () => ({ liveBytes: 0, pendingBytes: 0 }),
+    store: () => ({ liveBytes: 0, tableBytes: 0, pendingBytes: 0 }),
     streams: () => [],
     uplinks: () => [],
   });

@@ -214,6 +214,27 @@ export const REFUSAL_CONTRACT: Contract = {
     await store.close();
   },
 
+  "small records count against the limit of the store, also after a restart": async (place) => {
+    const limits = { bytesMax: 300_000 };
+    const store = place.open(limits);
+    const key = (i: number): Uint8Array => bytesOf(`\x60row/${i}`);
+    for (let i = 0; i < 400; i++) store.put("meta", key(i), new Uint8Array(1_000));
+    await store.drain();
+    assert.equal(store.refusal(), "store-full");
+    await store.close();
+    const again = place.open(limits);
+    assert.equal(again.refusal(), "store-full");
+    for (let i = 0; i < 390; i++) again.remove("meta", key(i));
+    await again.drain();
+    await again.close();
+    const last = place.open(limits);
+    assert.equal(last.refusal(), undefined);
+    for (let i = 0; i < 400; i++) last.put("retained", key(i), new Uint8Array(1_000));
+    await last.drain();
+    assert.equal(last.refusal(), "store-full");
+    await last.close();
+  },
+
   "a full store refuses until it is trimmed, also after a restart": async (place) => {
     const store = place.open({ bytesMax: 200_000 });
     const log = store.openLog("s");

@@ -19,7 +19,7 @@ function sourceOf(counters: Counters, state: { readonly uplink: string }): Metri
     connections: () => 3,
     sessions: () => ({ online: 3, offline: 2 }),
     kept: () => ({ retainedMessages: 8, retainedBytes: 80, subscriptions: 11 }),
-    store: () => ({ liveBytes: 4_096, pendingBytes: 17 }),
+    store: () => ({ liveBytes: 4_096, tableBytes: 1_024, pendingBytes: 17 }),
     streams: () => [{ name: "telemetry", messages: 12, bytes: 340 }],
     uplinks: () => [
       {

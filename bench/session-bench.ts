@@ -15,7 +15,7 @@ import { Broker } from "../src/broker/broker.ts";
 import type { Message } from "../src/broker/message.ts";
 import { NEVER_MS, type Session } from "../src/broker/session.ts";
 import type { Subscriber } from "../src/broker/subscriber.ts";
-import type { Instant } from "../src/lib/clock.ts";
+import type { Clock, Instant } from "../src/lib/clock.ts";
 import { openLmdbStore } from "../src/store/lmdb-store.ts";
 import { median } from "./statistics.ts";
 
@@ -87,7 +87,11 @@ interface Figures {
 async function measure(subscribers: number, isDurable: boolean): Promise<Figures> {
   const folder = mkdtempSync(join(values.folder, "session-bench-"));
   const store = openLmdbStore({ path: join(folder, "store.mdb") });
-  const clock = { now: () => Date.now() as Instant };
+  const clock: Clock = {
+    now: () => Date.now() as Instant,
+    since: (stamp) => Date.now() - stamp,
+    wallOf: (stamp) => stamp,
+  };
   let published = 0;
   let flushed = 0;
   let sealed = 0;

@@ -305,6 +305,16 @@ export const mqttSchema = z.strictObject({
   ),
 });
 
+const timeSchema = z.strictObject({
+  trust: z.enum(["auto", "always", "never"]).default("auto").meta({
+    description:
+      "Whether the wall clock is believed, so that time spent off counts for expiry and age: `auto` when the system says that it is synchronized, or, where the system says nothing, when it is plausible; `always`; `never`.",
+  }),
+  synchronizedFile: filePath(
+    "File that is there once the wall clock is synchronized, for `auto`. By default that of systemd-timesyncd where that runs (`/run/systemd/timesync/synchronized`).",
+  ).optional(),
+});
+
 const accessSchema = z.strictObject({
   usersFile: filePath(
     "File with user names and hashed passwords, as `rillmq passwd` writes it. Read again when it changes and on SIGHUP.",
@@ -371,6 +381,7 @@ export const configSchema = z.strictObject({
     .meta({ description: "Where streams are forwarded to." }),
   store: storeSchema.prefault({}).meta({ description: "What is on disk." }),
   mqtt: mqttSchema.prefault({}).meta({ description: "Limits of MQTT clients and sessions." }),
+  time: timeSchema.prefault({}).meta({ description: "When the wall clock is believed." }),
   log: z
     .strictObject({
       level: z

@@ -11,15 +11,15 @@ import type { Authorizer } from "./broker/authorization.ts";
 import { Broker } from "./broker/broker.ts";
 import { Counters } from "./broker/counters.ts";
 import type { EnhancedAuthenticator } from "./broker/enhanced-authenticator.ts";
+import type { LogTime } from "./broker/log-time.ts";
 import { brokerKey } from "./broker/session-records.ts";
 import type { LogId, Sequence } from "./broker/store.ts";
 import type { SystemOptions } from "./broker/sys-topics.ts";
 import { buildUplinks } from "./build-uplinks.ts";
 import type { Config } from "./config.ts";
-import type { Clock } from "./lib/clock.ts";
 import { OperatingError } from "./lib/operating-error.ts";
 import { SeededRandom } from "./lib/random.ts";
-import { createLogClock } from "./log-clock.ts";
+import { openLogTime } from "./log-clock.ts";
 import { MqttConnection } from "./mqtt/connection.ts";
 import type { ConnectionOptions } from "./mqtt/connection-options.ts";
 import type { Link } from "./mqtt/link.ts";
@@ -52,6 +52,7 @@ const BACKLOG_DROPPED = "a session's backlog is full or too old: oldest messages
 const BACKLOG_DROPS_PER_SECOND = 2;
 /** Log entries about single subscriptions; their number is told besides. */
 const REVOCATIONS_PER_SECOND = 20;
+const OBSERVE_TIME_MS = 1_000;
 const EDGE_ID_KEY = brokerKey("edgeId");
 
 export interface EdgeNodeOptions {
@@ -83,7 +84,7 @@ export interface Traffic {
 interface Running {
   readonly store: LogStore;
   readonly broker: Broker;
-  readonly clock: Clock;
+  readonly clock: LogTime;
   uplinks: Uplink[];
 }
 
@@ -102,6 +103,8 @@ export class EdgeNode {
   #downSince: number | undefined;
   readonly #revocations = new LogThrottle(REVOCATIONS_PER_SECOND, () => performance.now());
   readonly #backlogDrops = new LogThrottle(BACKLOG_DROPS_PER_SECOND, () => performance.now());
+  /** When the wall clock was looked at; by the monotonic clock. */
+  #observedAt = 0;
   /** Counters of brokers before the present one. */
   #counters = new Counters();
 
@@ -180,7 +183,7 @@ export class EdgeNode {
 
   async #recover(store: LogStore, startedAt: number): Promise<void> {
     const { config, log } = this.#options;
-    const clock = createLogClock(store.latestAt);
+    const clock = openLogTime(store, config.time);
     const broker = new Broker({
       store,
       clock,
@@ -191,6 +194,7 @@ export class EdgeNode {
       deliveredBefore: (stream) => this.#deliveredBefore(stream),
       onSealing: () => {
         this.#sealedAt = performance.now();
+        clock.stage();
       },
       onFlushed: () => this.#onFlushed(),
       onLoss: (loss) => log("warn", "stream is full: oldest records dropped", { ...loss }),
@@ -204,6 +208,7 @@ export class EdgeNode {
       },
       onFailed: (error) => this.#onFailed(error),
     });
+    if (!clock.isTrusted) this.#tellTrust(clock);
     const damaged = broker.recover();
     if (damaged > 0) log("error", "damaged records left out", { count: damaged });
     const running: Running = { store, broker, clock, uplinks: [] };
@@ -394,11 +399,27 @@ export class EdgeNode {
     this.#timer = setTimeout(
       () => {
         this.#timerAt = Number.POSITIVE_INFINITY;
+        this.#observeTime(running);
         running.broker.onTime(running.clock.now());
         this.turn.schedule();
       },
       Math.min(Math.max(at - running.clock.now(), 0), 60_000),
     );
+  }
+
+  /** Looks at the wall clock, now and then. */
+  #observeTime({ broker, clock }: Running): void {
+    const now = performance.now();
+    if (now - this.#observedAt < OBSERVE_TIME_MS) return;
+    this.#observedAt = now;
+    const { isTrusted } = clock;
+    if (clock.observe()) broker.onAged();
+    if (clock.isTrusted !== isTrusted) this.#tellTrust(clock);
+  }
+
+  #tellTrust({ isTrusted }: LogTime): void {
+    if (isTrusted) this.#options.log("info", "the wall clock is believed: time spent off counts");
+    else this.#options.log("warn", "the wall clock is not believed: time spent off does not count");
   }
 
   #totals(): Counters {

@@ -259,6 +259,11 @@ export class Broker implements StoreEvents {
     if (now >= this.#choresDeadline) this.#doChores(now);
   }
 
+  /** Time spent off has become known: what is from before is older than it was (see `Clock.since`). */
+  onAged(): void {
+    this.sessions.scheduleExpiries();
+  }
+
   /** When `onTime` wants to be called next. */
   nextDeadline(): Instant {
     const next = this.deadlines.next();
@@ -479,7 +484,7 @@ export class Broker implements StoreEvents {
     this.retained.stageDirty();
     this.sessions.sweep();
     this.sessions.keepWithinLimits();
-    for (const stream of this.streams.all) this.#account(stream.expire(now));
+    for (const stream of this.streams.all) this.#account(stream.expire(this.clock));
     const { deliveredBefore } = this.#options;
     const pinnedBytes = this.streams.trim(this.sessions.oldestOwed(), deliveredBefore);
     const refusal = this.#store.refusal();

@@ -3,6 +3,7 @@
  * (see session-records.ts), staged with the messages themselves, removed when all of them are settled. In memory are only
  * the chunks next to be sent; behind them the backlog is a position in that table, however long it is.
  */
+import type { Clock, Instant } from "../lib/clock.ts";
 import { RingBuffer } from "../lib/ring-buffer.ts";
 import type { OutboundLimits } from "./limits.ts";
 import { type Message, propertyBytes } from "./message.ts";
@@ -28,6 +29,8 @@ const CHUNK_BYTES_MAX = 1_048_576;
 const MESSAGE_BYTES = 100;
 /** What copying one message costs beyond its bytes, in bytes: so that a step of many small ones is bounded too. */
 const SPILL_MESSAGE_COST = 1_024;
+/** How long what was found young is not looked at again, at most: it may turn out to be older (see `Clock.since`). */
+const AGE_RECHECK_MS = 60_000;
 /** Records of references looked at in one step. */
 const STEP_ROWS = 64;
 /** Chunks kept in memory before they are sent. */
@@ -198,14 +201,14 @@ export class LogBacklog {
    * how many were dropped. Whole records go, so that a record's worth less one may wait beyond a maximum. Bounded: goes on
    * with the next call.
    */
-  keepWithin(limits: OutboundLimits, now: number): number {
+  keepWithin(limits: OutboundLimits, clock: Clock): number {
     let dropped = 0;
-    for (let rows = 0; rows < STEP_ROWS && this.#mayExceed(limits, now); rows++) {
+    for (let rows = 0; rows < STEP_ROWS && this.#mayExceed(limits, clock.now()); rows++) {
       const [row] = this.#rows(this.#readFrom, 1);
       if (row === undefined) break;
       const [key, value] = row;
       const head = this.#headOf(key, value);
-      if (!this.#exceeds(limits, head, now)) break;
+      if (!this.#exceeds(limits, head, clock)) break;
       this.#leaveDisk(key, head);
       this.#store.remove("meta", key);
       const references = decodeReferences(value) ?? [];
@@ -227,12 +230,13 @@ export class LogBacklog {
     return limits.backlogAgeMaxMs !== undefined && now >= this.#agesAt;
   }
 
-  #exceeds(limits: OutboundLimits, head: ReferencesHead, now: number): boolean {
+  #exceeds(limits: OutboundLimits, head: ReferencesHead, clock: Clock): boolean {
     if (this.#unsent - head.count >= limits.backlogMessagesMax) return true;
     if (this.#unsentBytes - head.bytes >= limits.backlogBytesMax) return true;
     if (limits.backlogAgeMaxMs === undefined) return false;
-    this.#agesAt = head.latestAt + limits.backlogAgeMaxMs;
-    return this.#agesAt <= now;
+    const leftMs = limits.backlogAgeMaxMs - clock.since(head.latestAt as Instant);
+    this.#agesAt = clock.now() + Math.min(leftMs, AGE_RECHECK_MS);
+    return leftMs <= 0;
   }
 
   /** The record of references at `key`, the next on disk, is not among those any more. */

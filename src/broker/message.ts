@@ -1,4 +1,4 @@
-import type { Instant } from "../lib/clock.ts";
+import type { Clock, Instant } from "../lib/clock.ts";
 import { copyBytes } from "../lib/copy-bytes.ts";
 import type { Topic } from "./topic.ts";
 
@@ -47,6 +47,17 @@ export function propertyBytes(properties: MessageProperties | undefined): number
   for (const [name, value] of userProperties ?? []) bytes += name.length + value.length;
   return bytes;
 }
+
+/** Milliseconds until a message is not worth delivering any more; undefined: it always is [MQTT 5.0 section 3.3.2.3.3]. */
+export function remainingMs(message: Message, clock: Clock): number | undefined {
+  const { receivedAt, expiresAt } = message;
+  return expiresAt === undefined ? undefined : expiresAt - receivedAt - clock.since(receivedAt);
+}
+
+/** Hot path: per message. */
+export const isExpired = (message: Message, clock: Clock): boolean =>
+  message.expiresAt !== undefined &&
+  clock.since(message.receivedAt) >= message.expiresAt - message.receivedAt;
 
 /** A copy that owns its payload and nothing else of the source buffer. */
 export function copyMessage(message: Message): Message {

@@ -9,7 +9,7 @@ export type DropReason = "expired" | "lost" | "too-large" | "not-authorized" | "
 
 /** Told by every session's deliveries. */
 export interface OutboundEvents {
-  now(): number;
+  readonly clock: Clock;
   onDelivered(qos: QoS): void;
   onDropped(reason: DropReason, count: number): void;
   /** A backlog exceeded its limits: the oldest messages or those that were too old are gone. */
@@ -27,7 +27,7 @@ export function outboundEventsOf(
 ): OutboundEvents {
   return {
     onWaiting,
-    now: () => clock.now(),
+    clock,
     onBacklogDropped(clientId, count) {
       counters.droppedOldest += count;
       onBacklogDropped(clientId, count);

@@ -12,7 +12,7 @@ import { Inflight, type InflightEntry } from "./inflight.ts";
 import type { OutboundLimits } from "./limits.ts";
 import { LogBacklog } from "./log-backlog.ts";
 import { MemoryBacklog } from "./memory-backlog.ts";
-import type { Message, QoS } from "./message.ts";
+import { isExpired, type Message, type QoS } from "./message.ts";
 import type { DropReason, OutboundEvents } from "./outbound-events.ts";
 import { type Owed, owedOf } from "./owed.ts";
 import { Recheck } from "./recheck.ts";
@@ -94,7 +94,7 @@ export class Outbound {
 
   /** Drops what exceeds the limits of the backlog. */
   keepWithinLimits(): void {
-    const dropped = this.#log?.keepWithin(this.#limits, this.#events.now()) ?? 0;
+    const dropped = this.#log?.keepWithin(this.#limits, this.#events.clock) ?? 0;
     if (dropped > 0) this.#events.onBacklogDropped(this.#clientId, dropped);
   }
 
@@ -322,7 +322,7 @@ export class Outbound {
       if (pending === undefined) return;
       this.#memory.take();
       // [MQTT-3.3.2-5]
-      if (isExpired(pending.message, this.#events.now())) this.#events.onDropped("expired", 1);
+      if (isExpired(pending.message, this.#events.clock)) this.#events.onDropped("expired", 1);
       else if (this.#recheck.isDenied(pending.message)) this.#events.onDropped("not-authorized", 1);
       else this.#send(subscriber, pending.owed, pending.message, undefined);
     }
@@ -385,10 +385,10 @@ export class Outbound {
   }
 
   #dropReason(message: Message): DropReason | undefined {
-    const now = this.#events.now();
-    if (isExpired(message, now)) return "expired";
+    const { clock } = this.#events;
+    if (isExpired(message, clock)) return "expired";
     const { backlogAgeMaxMs } = this.#limits;
-    if (backlogAgeMaxMs !== undefined && message.receivedAt + backlogAgeMaxMs <= now) {
+    if (backlogAgeMaxMs !== undefined && clock.since(message.receivedAt) >= backlogAgeMaxMs) {
       return "too-old";
     }
     return this.#recheck.isDenied(message) ? "not-authorized" : undefined;
@@ -426,7 +426,7 @@ export class Outbound {
   }
 
   #replayOne(subscriber: Subscriber, replay: RetainedReplay, message: Message): void {
-    if (isExpired(message, this.#events.now())) return;
+    if (isExpired(message, this.#events.clock)) return;
     if (this.#recheck.isDenied(message)) {
       this.#events.onDropped("not-authorized", 1);
       return;
@@ -468,7 +468,7 @@ export class Outbound {
       this.#settle(entry);
       return;
     }
-    if (!entry.wasSent && isExpired(message, this.#events.now())) {
+    if (!entry.wasSent && isExpired(message, this.#events.clock)) {
       this.#events.onDropped("expired", 1);
       this.#settleSent(entry);
       return;
@@ -524,6 +524,3 @@ export class Outbound {
     owed.onSettled?.();
   }
 }
-
-const isExpired = (message: Message, now: number): boolean =>
-  message.expiresAt !== undefined && message.expiresAt <= now;

@@ -3,9 +3,9 @@
  * with QoS 1 and 2 are staged at once with their publisher's acknowledgement; QoS 0 ones are written lazily, the last of
  * each topic with the next group [MQTT 5.0 section 3.3.1.3].
  */
-import type { Instant } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { Principal } from "./authenticator.ts";
-import { copyMessage, type Message, propertyBytes } from "./message.ts";
+import { copyMessage, isExpired, type Message, propertyBytes } from "./message.ts";
 import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
 import type { Store } from "./store.ts";
 import type { SysTopics } from "./sys-topics.ts";
@@ -139,12 +139,12 @@ export class RetainedMessages {
   }
 
   /** The topics whose retained message matches a filter and has not expired. */
-  match(topicFilter: string, now: Instant): Topic[] {
+  match(topicFilter: string, clock: Clock): Topic[] {
     const found: Topic[] = [];
     const collect = (node: Node): void => {
       const { message } = node;
       if (message === undefined) return;
-      if (message.expiresAt === undefined || message.expiresAt > now) found.push(message.topic);
+      if (!isExpired(message, clock)) found.push(message.topic);
     };
     const levels = topicFilter.split("/");
     if (levels[0] === "$SYS") return this.#system?.match(topicFilter) ?? found;

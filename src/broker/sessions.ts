@@ -272,13 +272,22 @@ export class Sessions {
     return session;
   }
 
+  /** Detached sessions are older than they were. */
+  scheduleExpiries(): void {
+    for (const session of this.#sessions.values()) {
+      this.#context.deadlines.cancel(session.expiryDeadline);
+      this.#scheduleExpiry(session);
+    }
+  }
+
   #scheduleExpiry(session: Session): void {
     if (session.expiryMs === NEVER_MS || session.detachedAt === undefined) return;
     const onDue = (): void => {
       this.#context.counters.sessionsExpired++;
       this.end(session);
     };
-    const at = after(session.detachedAt, session.expiryMs);
+    const { clock } = this.#context;
+    const at = after(clock.now(), session.expiryMs - clock.since(session.detachedAt));
     session.expiryDeadline = this.#context.deadlines.add(at, { onDue });
   }
 

@@ -2,7 +2,7 @@
  * Streams: named durable logs that capture topic filters. A message goes to the first stream that captures its topic, at
  * most one. A stream that uplinks read is trimmed behind the slowest of them; nothing is trimmed that a session still owes.
  */
-import type { Instant } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { Message } from "./message.ts";
 import {
   type LogId,
@@ -89,19 +89,18 @@ export class Stream {
   }
 
   /** Drops what is older than the limit. */
-  expire(now: Instant): StreamLoss | undefined {
+  expire(clock: Clock): StreamLoss | undefined {
     const { ageMaxMs } = this.#settings;
     const { oldestAt, firstSequence, nextSequence } = this.#store.stats(this.log);
     if (ageMaxMs === undefined || oldestAt === undefined) return undefined;
-    const keepFrom = now - ageMaxMs;
-    if (oldestAt >= keepFrom) return undefined;
+    if (clock.since(oldestAt) <= ageMaxMs) return undefined;
     // Times in a log do not go back: the first record to keep is found by halving.
     let low: number = firstSequence;
     let high: number = nextSequence;
     while (low < high) {
       const middle = (low + high) >>> 1;
       const [record] = this.#store.read(this.log, middle as Sequence, 1, 0).records;
-      if (record === undefined || record.receivedAt < keepFrom) low = middle + 1;
+      if (record === undefined || clock.since(record.receivedAt) > ageMaxMs) low = middle + 1;
       else high = middle;
     }
     return this.#drop(low - firstSequence, "max-age");

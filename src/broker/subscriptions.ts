@@ -73,7 +73,7 @@ export class Subscriptions {
   /** Sends the session the retained messages that a subscription matches, at its pace. */
   replay(session: Session, subscription: SessionSubscription): void {
     const { topicFilter, qos, noLocal, subscriptionId } = subscription;
-    const topics = this.#retained.match(topicFilter, this.#clock.now());
+    const topics = this.#retained.match(topicFilter, this.#clock);
     if (topics.length === 0) {
       subscription.isReplaying = false;
       return;

@@ -1,12 +1,16 @@
 /**
- * A point in time, in milliseconds since 1970-01-01T00:00:00Z by the log's clock.
- * Within one run it never goes back, whatever the wall clock does.
+ * A point in time by the log's clock, in milliseconds. It is near the wall clock's time since 1970-01-01T00:00:00Z where that was
+ * right when the log began; it never goes back and never leaps, whatever the wall clock does.
  */
 export type Instant = number & { readonly __brand: "Instant" };
 
 /** Where the core gets its time from. */
 export interface Clock {
   now(): Instant;
+  /** How old a stamp is, in milliseconds, time spent off included as far as it is known. */
+  since(stamp: Instant): number;
+  /** When that was by the wall clock, in milliseconds since 1970, as far as it is known. */
+  wallOf(stamp: Instant): number;
 }
 
 /** Adds `ms` milliseconds to an instant. */

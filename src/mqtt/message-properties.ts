@@ -1,6 +1,6 @@
 /** Between the properties of a PUBLISH and those of a message. */
 
-import type { Message, MessageProperties } from "../broker/message.ts";
+import { type Message, type MessageProperties, remainingMs } from "../broker/message.ts";
 import type { Clock } from "../lib/clock.ts";
 import { copyBytes } from "../lib/copy-bytes.ts";
 import type { Properties } from "./properties.ts";
@@ -27,15 +27,14 @@ export function toPublishProperties(
   subscriptionIds: readonly number[] | undefined,
   clock: Clock,
 ): Properties | undefined {
-  const { properties, expiresAt } = message;
-  if (properties === undefined && expiresAt === undefined && subscriptionIds === undefined) {
+  const { properties } = message;
+  const leftMs = remainingMs(message, clock);
+  if (properties === undefined && leftMs === undefined && subscriptionIds === undefined) {
     return undefined;
   }
   const sent: Properties = {};
   if (subscriptionIds !== undefined) sent.subscriptionIdentifiers = subscriptionIds;
-  if (expiresAt !== undefined) {
-    sent.messageExpirySeconds = Math.max(0, Math.ceil((expiresAt - clock.now()) / 1_000));
-  }
+  if (leftMs !== undefined) sent.messageExpirySeconds = Math.max(0, Math.ceil(leftMs / 1_000));
   if (properties === undefined) return sent;
   const { isUtf8, contentType, responseTopic, correlationData, userProperties } = properties;
   if (isUtf8 !== undefined) sent.isPayloadUtf8 = isUtf8;

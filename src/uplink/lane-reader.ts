@@ -1,3 +1,4 @@
+import { isExpired } from "../broker/message.ts";
 import type { LogBatch, LogId, LogRecord, Sequence, Store } from "../broker/store.ts";
 import { filterMatches } from "../broker/topic.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -124,7 +125,7 @@ export class LaneReader {
       progress.done.add(sequence);
       return false;
     }
-    if (record.expiresAt !== undefined && clock.now() >= record.expiresAt) {
+    if (isExpired(record, clock)) {
       progress.done.add(sequence);
       onLoss({ from: sequence, to: sequence }, "expired");
       return false;

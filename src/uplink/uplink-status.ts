@@ -113,5 +113,5 @@ function oldestUnsentMs(lane: Lane, store: Store, clock: Clock): number | undefi
     const first = lane.progress.done.firstMissing(store.stats(lane.settings.log).firstSequence);
     receivedAt = store.read(lane.settings.log, first as Sequence, 1, 1).records[0]?.receivedAt;
   }
-  return receivedAt === undefined ? undefined : Math.max(0, clock.now() - receivedAt);
+  return receivedAt === undefined ? undefined : Math.max(0, clock.since(receivedAt));
 }

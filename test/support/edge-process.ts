@@ -12,6 +12,7 @@ import { SeededRandom } from "../../src/lib/random.ts";
 import { openLmdbStore } from "../../src/store/lmdb-store.ts";
 import { NatsDriver } from "../../src/uplink/drivers/nats.ts";
 import { Uplink } from "../../src/uplink/uplink.ts";
+import { plainClock } from "./plain-clock.ts";
 
 const [folder = "", url = "", rate = "500"] = process.argv.slice(2);
 const TICK_MS = 10;
@@ -41,7 +42,7 @@ uplink = new Uplink({
   lanes: [{ stream: "telemetry", log, class: "normal" }],
   store,
   driver: new NatsDriver({ urls: url.split(","), requestTimeoutMs: 1_500 }),
-  clock: { now: () => Date.now() as Instant },
+  clock: plainClock(() => Date.now()),
   random: new SeededRandom(randomBytes(4).readUInt32LE()),
   log: (level, event, fields) => report({ level, event, ...fields }),
   backoffMinMs: 100,

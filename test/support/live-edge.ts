@@ -10,6 +10,7 @@ import { Uplink } from "../../src/uplink/uplink.ts";
 import type { UplinkLimits } from "../../src/uplink/uplink-options.ts";
 import type { LaneStatus } from "../../src/uplink/uplink-status.ts";
 import { eventually } from "./json-process.ts";
+import { plainClock } from "./plain-clock.ts";
 
 const topics = new TopicTable();
 
@@ -59,7 +60,7 @@ export class LiveEdge {
       })),
       store: this.store,
       driver,
-      clock: { now: () => Date.now() as Instant },
+      clock: plainClock(() => Date.now()),
       random: new SeededRandom(1),
       log: (level, event, fields) =>
         this.logged.push(`${level} ${event} ${JSON.stringify(fields)}`),

@@ -7,6 +7,7 @@ import type { LaneSettings } from "../../src/uplink/lane.ts";
 import type { LossRange } from "../../src/uplink/loss-ledger.ts";
 import { Uplink } from "../../src/uplink/uplink.ts";
 import type { UplinkLimits, UplinkOptions } from "../../src/uplink/uplink-options.ts";
+import { plainClock } from "./plain-clock.ts";
 import { ScriptedRemote } from "./scripted-remote.ts";
 import { VirtualTimer } from "./virtual-timer.ts";
 
@@ -133,7 +134,7 @@ export class UplinkBench {
       lanes: this.lanes.map((lane) => ({ ...lane, log: store.openLog(lane.stream) })),
       store,
       driver: this.remote,
-      clock: { now: () => this.timer.nowMs() as Instant },
+      clock: plainClock(() => this.timer.nowMs()),
       random: this.#random,
       timer: this.timer,
       log: (_level, event) => this.events.push(event),

@@ -7,10 +7,11 @@ import { type AccessPolicy, Authorization } from "../../src/broker/authorization
 import { Broker } from "../../src/broker/broker.ts";
 import { noEnhancedAuthenticator } from "../../src/broker/enhanced-authenticator.ts";
 import type { BrokerLimits } from "../../src/broker/limits.ts";
+import { LogTime } from "../../src/broker/log-time.ts";
 import type { Ordinal } from "../../src/broker/store.ts";
 import type { StreamLoss, StreamSettings } from "../../src/broker/streams.ts";
 import type { SystemOptions } from "../../src/broker/sys-topics.ts";
-import type { Clock, Instant } from "../../src/lib/clock.ts";
+import type { Instant } from "../../src/lib/clock.ts";
 import { MqttConnection } from "../../src/mqtt/connection.ts";
 import type { ConnectionOptions } from "../../src/mqtt/connection-options.ts";
 import { ProtocolVersion } from "../../src/mqtt/packet.ts";
@@ -34,14 +35,6 @@ export interface VirtualNodeOptions {
   readonly system?: (broker: () => Broker | undefined) => SystemOptions;
 }
 
-class VirtualClock implements Clock {
-  ms = 1_700_000_000_000;
-
-  now(): Instant {
-    return this.ms as Instant;
-  }
-}
-
 export class VirtualNode {
   readonly disk = new MemoryDisk();
   readonly losses: StreamLoss[] = [];
@@ -54,18 +47,27 @@ export class VirtualNode {
   readonly backlogDrops: [clientId: string, count: number][] = [];
   broker: Broker;
   store: MemoryStore;
+  time: LogTime;
+  /** The wall clock: what is set goes on with the time that passes. */
+  readonly wall = { aheadMs: 1_700_000_000_000, isTrusted: true };
+  /** Passes whatever happens, also while no broker runs (see `off`). */
+  #steadyMs = 0;
   readonly #options: VirtualNodeOptions;
-  readonly #clock = new VirtualClock();
   #clients = new Set<VirtualClient>();
   #assigned = 0;
 
   constructor(options: VirtualNodeOptions = {}) {
     this.#options = options;
-    [this.store, this.broker] = this.#open();
+    [this.store, this.broker, this.time] = this.#open();
   }
 
   get now(): Instant {
-    return this.#clock.now();
+    return this.time.now();
+  }
+
+  /** What the wall clock says. */
+  get wallMs(): number {
+    return this.#steadyMs + this.wall.aheadMs;
   }
 
   /** Puts rules in force. */
@@ -115,20 +117,29 @@ export class VirtualNode {
 
   /** Lets time pass: deadlines are served in their order, each at its time. */
   advance(ms: number): void {
-    const until = this.#clock.ms + ms;
-    for (let next = this.broker.nextDeadline(); next <= until; next = this.broker.nextDeadline()) {
-      this.#clock.ms = Math.max(this.#clock.ms, next);
-      this.broker.onTime(this.#clock.now());
+    const until = this.#steadyMs + ms;
+    for (;;) {
+      const next = this.#steadyMs + Math.max(0, this.broker.nextDeadline() - this.now);
+      if (next > until) break;
+      this.#steadyMs = next;
+      if (this.time.observe()) this.broker.onAged();
+      this.broker.onTime(this.now);
       this.turn();
     }
-    this.#clock.ms = until;
+    this.#steadyMs = until;
+  }
+
+  /** Ends the broker as `crash` does and starts it that much later. */
+  off(ms: number): void {
+    this.#steadyMs += ms;
+    this.crash();
   }
 
   /** Ends the broker without a word; what was not flushed is gone. A new one starts on the same disk. */
   crash(): void {
     for (const client of this.#clients) client.drop();
     this.#clients = new Set();
-    [this.store, this.broker] = this.#open();
+    [this.store, this.broker, this.time] = this.#open();
     this.turn();
   }
 
@@ -151,7 +162,7 @@ export class VirtualNode {
     return keys.map((key) => Buffer.from(key).toString("hex"));
   }
 
-  #open(): [MemoryStore, Broker] {
+  #open(): [MemoryStore, Broker, LogTime] {
     const {
       pendingBytesMax,
       storeBytesMax,
@@ -165,9 +176,19 @@ export class VirtualNode {
       ...(storeBytesMax === undefined ? {} : { bytesMax: storeBytesMax }),
       ...(pendingBytesMax === undefined ? {} : { pendingBytesMax }),
     });
+    // Each process has a monotonic clock with a beginning of its own.
+    const bornMs = this.#steadyMs - 1_000;
+    const time = new LogTime(
+      store,
+      () => this.#steadyMs - bornMs,
+      () => ({
+        wallMs: this.wallMs,
+        isTrusted: this.wall.isTrusted,
+      }),
+    );
     const broker = new Broker({
       store,
-      clock: this.#clock,
+      clock: time,
       limits: {
         outbound: {
           inflightMax: 1_000,
@@ -197,13 +218,13 @@ export class VirtualNode {
       streams,
       system: this.#options.system?.(() => this.broker),
       deliveredBefore: () => undefined,
-      onSealing: () => undefined,
+      onSealing: () => time.stage(),
       onFlushed: () => undefined,
       onLoss: (loss) => this.losses.push(loss),
       onFailed: (error) => this.failures.push(error),
     });
     broker.recover();
-    return [store, broker];
+    return [store, broker, time];
   }
 
   #connectionOptions(): ConnectionOptions {

@@ -1,7 +1,8 @@
 import { Buffer } from "node:buffer";
 import type { IClientPublishOptions } from "mqtt";
+import { remainingMs } from "../../broker/message.ts";
 import type { LogRecord } from "../../broker/store.ts";
-import type { Instant } from "../../lib/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 /** Name of the user property that carries the record id; a device's own of that name is dropped. */
 export const RECORD_ID_PROPERTY = "rill-id";
@@ -14,8 +15,9 @@ const STRING_BYTES_MAX = 65_535;
 const EXPIRY_SECONDS_MAX = 4_294_967_295;
 
 /** The MQTT 5 properties of a record: its own, with our id, and what is left of its expiry. */
-export function publishProperties(record: LogRecord, id: string, now: Instant): PublishProperties {
-  const { properties, expiresAt } = record;
+export function publishProperties(record: LogRecord, id: string, clock: Clock): PublishProperties {
+  const { properties } = record;
+  const leftMs = remainingMs(record, clock);
   // Without a prototype: a device may call a property "__proto__".
   const userProperties: Record<string, string | string[]> = Object.create(null);
   for (const [name, value] of properties?.userProperties ?? []) {
@@ -32,8 +34,8 @@ export function publishProperties(record: LogRecord, id: string, now: Instant): 
   if (properties?.correlationData !== undefined) {
     built.correlationData = Buffer.from(properties.correlationData);
   }
-  if (expiresAt !== undefined) {
-    const leftSeconds = Math.max(1, Math.ceil((expiresAt - now) / 1_000));
+  if (leftMs !== undefined) {
+    const leftSeconds = Math.max(1, Math.ceil(leftMs / 1_000));
     built.messageExpiryInterval = Math.min(EXPIRY_SECONDS_MAX, leftSeconds);
   }
   return built;

@@ -157,7 +157,7 @@ class MqttLink implements Link {
     );
     const id = recordId(this.#target.edgeId, record.epoch, lane.stream, sequence);
     const properties =
-      this.#version === 5 ? publishProperties(record, id, this.#target.clock.now()) : undefined;
+      this.#version === 5 ? publishProperties(record, id, this.#target.clock) : undefined;
     const remote = this.#connack?.properties;
     const bytes = publishPacketBytes(topic, payload.length, properties);
     const bytesMax = remote?.maximumPacketSize;

@@ -1,5 +1,6 @@
 import { headers, type MsgHdrs } from "@nats-io/transport-node";
 import type { LogRecord } from "../../broker/store.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { recordId } from "../record-id.ts";
 
 /** JetStream's header for the drop of duplicates. */
@@ -21,14 +22,23 @@ export function headerValue(text: string): string {
  * The headers of a record. Names are ours alone: what a device sends ends in values, or behind the prefix
  * `Rill-User-`, so that it cannot forge an id.
  */
-export function recordHeaders(edgeId: string, stream: string, record: LogRecord): MsgHdrs {
+export function recordHeaders(
+  edgeId: string,
+  stream: string,
+  record: LogRecord,
+  clock: Clock,
+): MsgHdrs {
+  const { receivedAt, expiresAt } = record;
+  const wallMs = clock.wallOf(receivedAt);
   const built = headers();
   built.set(MESSAGE_ID_HEADER, recordId(edgeId, record.epoch, stream, record.sequence));
   built.set("Rill-Topic", headerValue(record.topic.text));
-  built.set("Rill-Time", String(record.receivedAt));
+  built.set("Rill-Time", String(wallMs));
   if (record.qos !== 1) built.set("Rill-Qos", String(record.qos));
   if (record.retain) built.set("Rill-Retain", "1");
-  if (record.expiresAt !== undefined) built.set("Rill-Expires-At", String(record.expiresAt));
+  if (expiresAt !== undefined) {
+    built.set("Rill-Expires-At", String(wallMs + expiresAt - receivedAt));
+  }
   const { properties } = record;
   if (properties === undefined) return built;
   if (properties.isUtf8 === true) built.set("Rill-Payload-Utf8", "1");

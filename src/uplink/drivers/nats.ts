@@ -154,7 +154,7 @@ class NatsLink implements Link {
     const payload = record.bytes.subarray(record.payloadStart, record.payloadEnd);
     try {
       connection.publish(subject, payload, {
-        headers: recordHeaders(this.#target.edgeId, lane.stream, record),
+        headers: recordHeaders(this.#target.edgeId, lane.stream, record, this.#target.clock),
         reply: `${this.#inbox}.${index}.${record.sequence}`,
       });
     } catch (error) {

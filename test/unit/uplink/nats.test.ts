@@ -13,6 +13,7 @@ import {
   topicTokens,
 } from "../../../src/uplink/drivers/nats-subject.ts";
 import { decodeRecordId, recordId } from "../../../src/uplink/record-id.ts";
+import { plainClock } from "../../support/plain-clock.ts";
 
 const level = fc.oneof(
   fc.string({ unit: "grapheme", maxLength: 8 }),
@@ -101,6 +102,7 @@ test("a device can forge neither the record id nor any header of ours", () => {
     record({
       properties: { userProperties: forged.map((name) => [name, "evil\r\nNats-Msg-Id: y"]) },
     }),
+    plainClock(() => 0),
   );
   assert.deepEqual(built.values("Nats-Msg-Id"), ["edge/0123456789abcdef/telemetry/42"]);
   assert.deepEqual(built.values("Rill-Topic"), ["sim/d1"]);

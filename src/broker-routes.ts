@@ -228,7 +228,7 @@ function shownTopic(broker: Broker, topic: Topic): Readonly<Record<string, unkno
 function candidates(broker: Broker, filter: string): Iterable<Message> {
   const { retained } = broker;
   if (!isTopicName(filter) && !filter.startsWith("$SYS")) return retained.all();
-  return retained.match(filter, broker.clock.now()).flatMap((topic) => retained.get(topic) ?? []);
+  return retained.match(filter, broker.clock).flatMap((topic) => retained.get(topic) ?? []);
 }
 
 function retainedRoutes(running: Running, flushed: Flushed): [string, AdminHandler][] {

@@ -18,7 +18,7 @@ const ANSWERS = new Map<number, string>([
 const ENDINGS = new Map<number, string>([
   [R.clientIdentifierNotValid, "the client identifier is too long, or missing where one is needed"],
   [R.badUserNameOrPassword, "wrong user name or password"],
-  [R.notAuthorized, "this is not allowed to whom you are"],
+  [R.notAuthorized, "this user may not do that, or a user name is needed"],
   [R.serverBusy, "too many at a time: try again later"],
   [R.serverShuttingDown, "the broker stops"],
   [R.badAuthenticationMethod, "there is no such authentication method"],

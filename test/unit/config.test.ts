@@ -416,3 +416,10 @@ test("docs/configuration.md is what the schema says", () => {
   const text = readFileSync(join(import.meta.dirname, "../../docs/configuration.md"), "utf8");
   assert.equal(text, configurationDoc(), "run: node --import tsx scripts/configuration-doc.ts");
 });
+
+test("response information is a topic name with names of the client in it", () => {
+  const at = (responseInformation: string) =>
+    mistakesOf({ file: file(JSON.stringify({ mqtt: { responseInformation } })) });
+  assert.deepEqual(at("replies/%u/%c/100%%"), []);
+  for (const bad of ["", "a/#", "+/b", "50%", "%x"]) assert.equal(at(bad).length, 1, bad);
+});

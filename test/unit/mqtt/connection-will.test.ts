@@ -47,6 +47,34 @@ for (const version of [ProtocolVersion.v311, ProtocolVersion.v5]) {
   });
 }
 
+test("A will is sent with all its properties, also after a restart. [MQTT-3.1.3-10]", () => {
+  const properties = {
+    isPayloadUtf8: true,
+    contentType: "text",
+    responseTopic: "replies",
+    correlationData: Buffer.of(1),
+    userProperties: [["b", "1"] as const, ["a", "2"] as const, ["b", "1"] as const],
+  };
+  for (const isCrash of [false, true]) {
+    const node = new VirtualNode();
+    let watcher = watcherOf(node);
+    const client = node.connect("c", { will: willOf({ properties }) });
+    if (isCrash) {
+      node.crash();
+      watcher = node.connect("watcher", lasting());
+      watcher.take();
+      node.advance(1_000);
+    } else {
+      client.lose();
+    }
+    const [message] = watcher.takeMessages();
+    const { correlationData, ...rest } = message?.properties ?? {};
+    const { correlationData: asSent, ...expected } = properties;
+    assert.deepEqual(rest, expected);
+    assert.deepEqual(Buffer.from(correlationData ?? []), asSent);
+  }
+});
+
 test("DISCONNECT with 0x04 asks for the will.", () => {
   const node = new VirtualNode();
   const watcher = watcherOf(node);

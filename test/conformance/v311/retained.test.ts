@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { PacketType, ProtocolVersion } from "../../../src/mqtt/packet.ts";
 import { publishPacket, subscribePacket, type WireClient } from "../../support/wire-client.ts";
-import { arrivals, edgeForFile, expectLines, leave, publishSafely, settled } from "../edge.ts";
+import {
+  arrivals,
+  edgeForFile,
+  expectLines,
+  leave,
+  publishSafely,
+  settled,
+  textOf,
+} from "../edge.ts";
 
 const V311 = ProtocolVersion.v311;
 const edge = edgeForFile();
@@ -61,11 +69,30 @@ test("A message of QoS 0 with RETAIN takes the place of the one before [MQTT-3.3
   await expectKept(t, "zero/a", 2, ["publish zero/a q0 retain: new"]);
 });
 
-test("To a subscription that is there a message with RETAIN comes without the flag [MQTT-3.3.1-9]", async (t) => {
-  const subscriber = await edge.connect(t, V311, "there");
-  await subscriber.subscribe(1, "there/#", 1);
-  await publishSafely(await publisherOf(t), "there/a", "x", { retain: true });
-  await expectLines(subscriber, ["publish there/a q1 #1: x"]);
+for (const cleanStart of [true, false]) {
+  const kind = cleanStart ? "clean" : "durable";
+  for (const qos of [0, 1, 2] as const) {
+    test(`To a subscription of QoS ${qos} of a ${kind} session a message with RETAIN comes without the flag [MQTT-3.3.1-9]`, async (t) => {
+      const subscriber = await edge.connect(t, V311, `there ${kind} ${qos}`, { cleanStart });
+      await subscriber.subscribe(1, "there/#", qos);
+      await settled(subscriber);
+      const publisher = await publisherOf(t);
+      publisher.send(publishPacket("there/a", "x", { qos, packetId: 1, retain: true }));
+      publisher.send({ type: PacketType.pubrel, packetId: 1, reasonCode: 0 });
+      const { packet } = await subscriber.take("it", ({ type }) => type === PacketType.publish);
+      assert.match(textOf(packet), /^publish there\/a q\d(?: #\d)?: x$/);
+      await publishSafely(publisher, "there/a", "", { retain: true });
+    });
+  }
+}
+
+test("What a session stored while its client was away comes without RETAIN [MQTT-3.3.1-9]", async (t) => {
+  const away = await edge.connect(t, V311, "away", { cleanStart: false });
+  await away.subscribe(1, "away/#", 1);
+  await leave(away);
+  await publishSafely(await publisherOf(t), "away/a", "x", { retain: true });
+  const back = await edge.connect(t, V311, "away", { cleanStart: false });
+  await expectLines(back, ["publish away/a q1 #1: x"]);
 });
 
 test("An empty message with RETAIN reaches who is there, and removes what was retained [MQTT-3.3.1-10, MQTT-3.3.1-11]", async (t) => {

@@ -418,8 +418,12 @@ test("docs/configuration.md is what the schema says", () => {
 });
 
 test("response information is a topic name with names of the client in it", () => {
-  const at = (responseInformation: string) =>
-    mistakesOf({ file: file(JSON.stringify({ mqtt: { responseInformation } })) });
-  assert.deepEqual(at("replies/%u/%c/100%%"), []);
-  for (const bad of ["", "a/#", "+/b", "50%", "%x"]) assert.equal(at(bad).length, 1, bad);
+  const sourcesOf = (responseInformation: string): ConfigSources => ({
+    file: file(JSON.stringify({ mqtt: { responseInformation } })),
+  });
+  const fine = "replies/%u/%c/100%%";
+  assert.equal(loadConfig(sourcesOf(fine)).mqtt.responseInformation, fine);
+  for (const bad of ["", "a/#", "+/b", "50%", "%x"]) {
+    assert.deepEqual(pathsOf(sourcesOf(bad)), ["mqtt.responseInformation"]);
+  }
 });

@@ -394,13 +394,14 @@ export class Broker implements StoreEvents {
   #hand(
     message: Message,
     publisher: Session | undefined,
-    target: RouteTarget<Session>,
+    all: RouteTarget<Session>,
     record: LogRecord | undefined,
     deferred: Message | undefined,
   ): void {
-    const session = target.subscriber;
-    const granted = session === publisher ? target.ownQos : target.qos;
+    const session = all.subscriber;
+    const granted = session === publisher ? all.ownQos : all.qos;
     if (granted === -1) return;
+    const target = session === publisher ? (all.own ?? all) : all;
     const qos = lowerQos(message.qos, granted);
     if (qos > 0 && session.isDurable) {
       if (record !== undefined) this.#stage(session, record, qos, message, target);
@@ -434,8 +435,9 @@ export class Broker implements StoreEvents {
     target: RouteTarget<Session>,
     publisher: Session | undefined,
   ): void {
-    if (target.subscriber === publisher && target.ownQos === -1) return;
-    this.#deliver(message, target, 0);
+    const isOwn = target.subscriber === publisher;
+    if (isOwn && target.ownQos === -1) return;
+    this.#deliver(message, isOwn ? (target.own ?? target) : target, 0);
   }
 
   #deliver(message: Message, target: RouteTarget<Session>, qos: QoS): void {

@@ -30,6 +30,8 @@ export interface RouteTarget<S> {
   retainAsPublished: boolean;
   /** All subscription identifiers [MQTT-3.3.4-4]; undefined when there are none. */
   subscriptionIds: number[] | undefined;
+  /** The same without subscriptions with No Local, where there are both kinds: for the subscriber's own messages. */
+  own: RouteTarget<S> | undefined;
 }
 
 export type Route<S> = readonly RouteTarget<S>[];
@@ -118,7 +120,21 @@ export class SubscriptionTree<S> {
 
   #match(topic: string): Route<S> {
     const targets = new Map<S, RouteTarget<S>>();
-    this.visit(topic, (subscription) => addToTarget(targets, subscription));
+    let hasNoLocal = false;
+    this.visit(topic, (subscription) => {
+      hasNoLocal ||= subscription.noLocal;
+      addToTarget(targets, subscription);
+    });
+    if (hasNoLocal) {
+      const own = new Map<S, RouteTarget<S>>();
+      this.visit(topic, (subscription) => {
+        if (!subscription.noLocal) addToTarget(own, subscription);
+      });
+      for (const [subscriber, target] of own) {
+        const all = targets.get(subscriber);
+        if (all !== undefined) all.own = target;
+      }
+    }
     return [...targets.values()];
   }
 
@@ -165,6 +181,7 @@ function addToTarget<S>(targets: Map<S, RouteTarget<S>>, subscription: Subscript
       ownQos: noLocal ? -1 : qos,
       retainAsPublished,
       subscriptionIds: undefined,
+      own: undefined,
     };
     targets.set(subscriber, target);
   } else {

@@ -4,7 +4,7 @@
  *
  *   - nothing was thrown: what the peer does wrong is an answer;
  *   - the decoder says the same however the input is cut;
- *   - what the broker wrote can be decoded, and at most one protocol error was counted;
+ *   - what the broker wrote can be decoded, and no more protocol errors were counted than there are connections;
  *   - no bound on sessions, subscriptions and retained messages is exceeded;
  *
  * and now and then that another client is served, and that nothing is left once everything has expired.
@@ -93,9 +93,16 @@ export class CoreTarget {
     const { counters } = this.#node.broker;
     const before = counters.protocolErrors;
     const client = this.#node.dial();
-    for (const chunk of chunks) client.connection.receive(chunk);
+    // Mostly what is on disk gets there in between.
+    const isHasty = chance.oneIn(4);
+    for (const chunk of chunks) {
+      client.connection.receive(chunk);
+      if (!isHasty) this.#node.turn();
+    }
     this.#node.turn();
-    assert.ok(counters.protocolErrors - before <= 1, "one connection, at most one protocol error");
+    // Those that are open may have been held, and go on now.
+    const errorsMax = 1 + this.#open.length;
+    assert.ok(counters.protocolErrors - before <= errorsMax, "more errors than connections");
     this.outcomes.add(this.#outcomeOf(client, version));
     this.#keepOrLose({ client, version }, chance);
     this.#node.advance(chance.oneIn(10) ? chance.below(5_000) : 1);

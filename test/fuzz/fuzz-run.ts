@@ -51,7 +51,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
   const started = performance.now();
   const core = new CoreTarget();
   const inProcess = Math.max(0, options.inputs - sockets.inputs);
-  let before = collectedMemory();
+  let before = await collectedMemory();
   let recordInputs = 0;
   for (let i = 0; i < inProcess; i++) {
     const seed = root.seed();
@@ -61,7 +61,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
     } else {
       attempt("core", seed, () => core.run(new Chance(seed)));
     }
-    if (i === WARM_UP_INPUTS) before = collectedMemory();
+    if (i === WARM_UP_INPUTS) before = await collectedMemory();
     if ((i + 1) % SAID_EVERY === 0) options.onProgress(`${i + 1} inputs`);
   }
   attempt("core", options.seed, () => core.finish());
@@ -75,7 +75,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
     ways: core.ways,
     recordInputs,
     sockets: sockets.kinds,
-    memory: { before, after: collectedMemory() },
+    memory: { before, after: await collectedMemory() },
     brokerMemory: sockets.memory,
   };
 }

@@ -8,12 +8,18 @@ export interface Memory {
   readonly buffersBytes: number;
 }
 
+const COLLECTIONS = 4;
+/** Time for pages to go back to the system, which happens beside. */
+const PAUSE_MS = 100;
+
 /** Memory after garbage was collected. */
-export function collectedMemory(): Memory {
+export async function collectedMemory(): Promise<Memory> {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
-  collect();
-  collect();
+  for (let i = 0; i < COLLECTIONS; i++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
   const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
   return { rssBytes: rss, heapBytes: heapUsed, buffersBytes: arrayBuffers };
 }

@@ -198,17 +198,18 @@ export function spoil(
     MUTATIONS[way]?.(spoiled, chance);
     ways.push(way);
   }
-  return { chunks: cut(Buffer.concat(spoiled), chance), ways };
+  return { chunks: cut(spoiled, chance), ways };
 }
 
-/** In one piece, in single bytes, or at random. */
-function cut(bytes: Buffer, chance: Chance): Buffer[] {
-  if (bytes.length === 0) return [];
-  const how = chance.below(4);
-  if (how <= 1) return [bytes];
+/** In one piece, packet by packet, in single bytes, or at random. */
+function cut(packets: readonly Buffer[], chance: Chance): Buffer[] {
+  const bytes = Buffer.concat(packets);
+  const how = chance.below(5);
+  if (how <= 1) return packets.filter((packet) => packet.length > 0);
+  if (how === 2) return bytes.length === 0 ? [] : [bytes];
   const chunks: Buffer[] = [];
   for (let at = 0; at < bytes.length; ) {
-    const size = how === 2 ? chance.between(1, 40) : 1;
+    const size = how === 3 ? chance.between(1, 40) : 1;
     chunks.push(bytes.subarray(at, at + size));
     at += size;
   }

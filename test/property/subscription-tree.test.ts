@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { QoS } from "../../src/broker/message.ts";
-import { type Subscription, SubscriptionTree } from "../../src/broker/subscription-tree.ts";
+import {
+  type RouteTarget,
+  type Subscription,
+  SubscriptionTree,
+} from "../../src/broker/subscription-tree.ts";
 import { filterMatches, isTopicFilter, isTopicName, Topic } from "../../src/broker/topic.ts";
 
 const SUBSCRIBERS = ["anna", "ben", "cleo"];
@@ -48,21 +52,42 @@ function naiveRoute(all: Iterable<Subscription<string>>, topic: string): unknown
     const own = matching.filter((each) => each.subscriber === subscriber);
     if (own.length === 0) return [];
     const others = own.filter((each) => !each.noLocal);
-    const ids = own.flatMap(({ subscriptionId: id }) => (id === undefined ? [] : [id])).sort();
-    return {
-      subscriber,
-      qos: Math.max(...own.map(({ qos }) => qos)),
-      ownQos: Math.max(-1, ...others.map(({ qos }) => qos)),
-      retainAsPublished: own.some((each) => each.retainAsPublished),
-      subscriptionIds: ids.length === 0 ? undefined : ids,
-    };
+    const ownQos = Math.max(-1, ...others.map(({ qos }) => qos));
+    return { ...sumOf(subscriber, own), ownQos, forOwn: sumOf(subscriber, others) };
   });
 }
 
+function sumOf(subscriber: string, all: readonly Subscription<string>[]): object | undefined {
+  if (all.length === 0) return undefined;
+  const ids = all.flatMap(({ subscriptionId: id }) => (id === undefined ? [] : [id])).sort();
+  return {
+    subscriber,
+    qos: Math.max(...all.map(({ qos }) => qos)),
+    retainAsPublished: all.some((each) => each.retainAsPublished),
+    subscriptionIds: ids.length === 0 ? undefined : ids,
+  };
+}
+
 function routeOf(tree: SubscriptionTree<string>, topic: Topic): unknown[] {
+  const plain = ({
+    subscriber,
+    qos,
+    retainAsPublished,
+    subscriptionIds: ids,
+  }: RouteTarget<string>) => ({
+    subscriber,
+    qos,
+    retainAsPublished,
+    subscriptionIds: ids && [...ids].sort(),
+  });
   const route = tree.route(topic).map((target) => {
-    const { subscriptionIds } = target;
-    return { ...target, subscriptionIds: subscriptionIds && [...subscriptionIds].sort() };
+    const { ownQos, own } = target;
+    return {
+      ...plain(target),
+      ownQos,
+      // A subscriber's own messages: nothing, or what is without No Local.
+      forOwn: ownQos === -1 ? undefined : plain(own ?? target),
+    };
   });
   return route.sort((a, b) => (a.subscriber < b.subscriber ? -1 : 1));
 }

@@ -250,6 +250,24 @@ test("No Local keeps a client's own messages from it, also retained ones. [MQTT-
   assert.deepEqual(payloads, ["other", "other"]);
 });
 
+test("A subscription with No Local lends a client's own message neither its identifier nor its options. [MQTT-3.8.3-3]", () => {
+  const node = new VirtualNode();
+  const client = connected(node, "c");
+  const silent = { qos: 2, noLocal: true, retainAsPublished: true } as const;
+  client.subscribe("a/#", silent, { subscriptionIdentifiers: [8] });
+  client.subscribe("#", { qos: 1 }, { subscriptionIdentifiers: [9] });
+  client.take();
+  client.publish("a/b", "own", { retain: true });
+  node.connect("p").publish("a/b", "other", { retain: true });
+  const seen = client.takeMessages().map(({ payload, retain, properties }) => {
+    return [payload, retain, [...(properties.subscriptionIdentifiers ?? [])].sort()];
+  });
+  assert.deepEqual(seen, [
+    ["own", false, [9]],
+    ["other", true, [8, 9]],
+  ]);
+});
+
 test("Retain handling decides who gets retained messages. [MQTT-3.3.1-9, 3.3.1-10, 3.3.1-11]", () => {
   const node = new VirtualNode();
   node.connect("p").publish("a", "x", { retain: true });

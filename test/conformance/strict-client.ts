@@ -53,6 +53,8 @@ export class StrictClient {
     this.#version = version;
     this.#decoder.protocolVersion = version;
     socket.on("error", () => undefined);
+    // A WebSocket's stream does not end its own side by itself.
+    socket.on("end", () => socket.end());
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     this.closed = new Promise((resolve) => {
       socket.on("close", () => {

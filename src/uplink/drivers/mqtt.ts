@@ -36,6 +36,7 @@ const CONNECT_TIMEOUT_MS = 30_000;
 const RECEIVE_MAXIMUM = 65_535;
 /** No matching subscribers: taken, and nobody wanted it [MQTT 5.0 section 3.4.2.1]. */
 const NO_MATCHING_SUBSCRIBERS = 0x10;
+const PROTOCOL_ERROR = 0x82;
 /** Connections that end without a word before their CONNACK, after which 3.1.1 is tried. */
 const SILENT_CLOSES_MAX = 3;
 
@@ -204,7 +205,12 @@ class MqttLink implements Link {
     let lastError: unknown;
     let reasonCode: number | undefined;
     client.on("connect", (packet) => {
-      if (client === this.#client) this.#onConnack(packet);
+      // We start clean: a session that the remote goes on with is not ours [MQTT-3.2.2-4].
+      if (packet.sessionPresent) {
+        lastError = new Error("the remote goes on with a session that was to start clean");
+        reasonCode = PROTOCOL_ERROR;
+        client.end(true);
+      } else if (client === this.#client) this.#onConnack(packet);
     });
     client.on("disconnect", (packet) => {
       reasonCode = packet.reasonCode;

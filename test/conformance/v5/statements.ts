@@ -77,24 +77,16 @@ export const STATEMENTS: Statements = {
   "MQTT-3.2.2-7": { subject: "a refusal closes the connection" },
   "MQTT-3.2.2-8": { subject: "reason codes of CONNACK" },
   "MQTT-3.2.2-9": {
-    reason: "not-offered",
-    why: "Every QoS is supported, so there is no maximum to tell or to keep to.",
     subject: "a server without QoS 1 or 2 says so",
   },
   "MQTT-3.2.2-10": {
-    reason: "not-offered",
-    why: "Every QoS is supported, so there is no maximum to tell or to keep to.",
     subject: "a server without QoS 1 or 2 still takes subscriptions",
   },
   "MQTT-3.2.2-11": { subject: "a client keeps to the server's maximum QoS" },
   "MQTT-3.2.2-12": {
-    reason: "not-offered",
-    why: "Every QoS is supported, so there is no maximum to tell or to keep to.",
     subject: "a will above the server's maximum QoS",
   },
   "MQTT-3.2.2-13": {
-    reason: "not-offered",
-    why: "Retained messages are supported, so no retained will is refused for that.",
     subject: "a retained will where retain is not available",
   },
   "MQTT-3.2.2-14": { subject: "no RETAIN where the server has none" },
@@ -128,7 +120,11 @@ export const STATEMENTS: Statements = {
   "MQTT-3.3.2-7": { subject: "topic aliases end with their connection" },
   "MQTT-3.3.2-8": { subject: "no topic alias 0" },
   "MQTT-3.3.2-9": { subject: "no client's topic alias above the server's maximum" },
-  "MQTT-3.3.2-10": { subject: "a client takes every topic alias up to its maximum" },
+  "MQTT-3.3.2-10": {
+    reason: "client",
+    why: "The uplink takes no topic aliases: its CONNECT has no Topic Alias Maximum.",
+    subject: "a client takes every topic alias up to its maximum",
+  },
   "MQTT-3.3.2-11": { subject: "no server's topic alias above the client's maximum" },
   "MQTT-3.3.2-12": { subject: "the server takes every topic alias up to its maximum" },
   "MQTT-3.3.2-13": { subject: "the response topic is UTF-8" },

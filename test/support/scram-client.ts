@@ -38,7 +38,8 @@ export class ScramClient {
     return { nonce, salt, iterations: Number(iterations) };
   }
 
-  final(server: Uint8Array | undefined): Buffer {
+  /** `said`: what it repeats as the nonce of both, where that is not what the broker said. */
+  final(server: Uint8Array | undefined, said?: string): Buffer {
     const first = Buffer.from(server ?? []).toString();
     const { nonce, salt, iterations } = ScramClient.partsOf(server);
     const salted = pbkdf2Sync(
@@ -49,7 +50,7 @@ export class ScramClient {
       "sha256",
     );
     const clientKey = hmac(salted, "Client Key");
-    const bare = `c=${Buffer.from(this.#gs2).toString("base64")},r=${nonce}`;
+    const bare = `c=${Buffer.from(this.#gs2).toString("base64")},r=${said ?? nonce}`;
     const authMessage = `${this.#bare},${first},${bare}`;
     const signature = hmac(createHash("sha256").update(clientKey).digest(), authMessage);
     const proof = clientKey.map((byte, i) => byte ^ (signature[i] ?? 0));

@@ -202,6 +202,18 @@ test("What is no SCRAM message is refused.", () => {
   }
 });
 
+test("A proof with another nonce than that of this exchange is refused, right as it is otherwise.", () => {
+  const fixture = new Fixture();
+  const client = new ScramClient("ann", "pencil");
+  const finalWith = (said?: string): AuthenticationStep => {
+    const exchange = fixture.begin();
+    const first = exchange.step(client.first());
+    return exchange.step(client.final("data" in first ? first.data : undefined, said));
+  };
+  assert.equal(finalWith().kind, "accepted");
+  assert.deepEqual(finalWith("fyko+d2lbbFgONRv9qkxdawLold"), REFUSED);
+});
+
 test("A client that waits to be asked is asked with nothing.", () => {
   const exchange = new Fixture().begin();
   assert.deepEqual(exchange.step(undefined), { kind: "continue", data: undefined });

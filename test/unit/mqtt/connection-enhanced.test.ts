@@ -234,6 +234,18 @@ test("A session by exchange belongs to its principal like any other.", () => {
   assert.deepEqual(back.takeText(), ["connack present"]);
 });
 
+test("AUTH and pings that come before CONNACK is on its way are answered behind it. [MQTT-3.2.0-1]", () => {
+  const connection = { enhancedAuthenticator: new WordAuthenticator() };
+  const node = new VirtualNode({ flushes: "manual", connection });
+  const properties = { ...propertiesOf("ann"), sessionExpirySeconds: 60 };
+  const client = node.connect("c", { properties });
+  client.send({ type: PacketType.pingreq });
+  auth(client, "ann", AGAIN);
+  assert.deepEqual(client.takeText(), []);
+  node.flushAll();
+  assert.deepEqual(client.takeText(), ["connack", "pingresp", "auth"]);
+});
+
 test("3.x has no AUTH.", () => {
   const { node } = nodeOf();
   const client = node.connect("c", { version: ProtocolVersion.v311 });

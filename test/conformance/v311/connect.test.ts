@@ -190,6 +190,16 @@ test("A second CONNECT is not answered, and ends the connection [MQTT-3.1.0-2]",
   assert.deepEqual(await lastWords(client), []);
 });
 
+test("Each PINGREQ is answered with one PINGRESP [MQTT-3.12.4-1]", async (t) => {
+  const client = await dial(t, connectBytes("pinging"), FRESH);
+  client.send("c000");
+  await client.expect("d000");
+  client.send("c000 c000");
+  await client.expect("d000 d000");
+  client.send("e000");
+  assert.equal(await client.ended(), "");
+});
+
 test("A client that says nothing but CONNECT is served [MQTT-3.1.0-1]", async (t) => {
   const client = await dial(t, connectBytes("quiet"), FRESH);
   client.send("c000");

@@ -7,6 +7,7 @@
  */
 import type { Principal } from "./authenticator.ts";
 import { filterCovers } from "./filter-containment.ts";
+import { isShared, plainFilterOf } from "./shared-filter.ts";
 import { filterMatches, isTopicFilter } from "./topic.ts";
 
 /** Whom a rule is for: one user, everybody with a user name, or everybody without. */
@@ -58,8 +59,6 @@ interface Grants {
 }
 
 const OPEN: AccessPolicy = { rules: undefined, users: undefined };
-/** `$share/NAME/` before a topic filter. */
-const SHARED = /^\$share\/[^/]*\//;
 
 /** The rules in force. */
 export class Authorization implements Authorizer {
@@ -106,7 +105,7 @@ export class Authorization implements Authorizer {
     const grants = this.#grantsOf(principal, clientId);
     if (grants === undefined) return true;
     // A shared subscription needs the same right as a plain one.
-    const plain = topicFilter.replace(SHARED, "");
+    const plain = plainFilterOf(topicFilter);
     if (grants.subscribe.some((filter) => filterCovers(filter, plain))) return true;
     this.#onDenied({ action: "subscribe", principal, clientId, topic: topicFilter });
     return false;
@@ -174,7 +173,7 @@ function isLiteralLevel(text: string): boolean {
 /** Why this is not a filter of a rule; undefined: it is one. */
 export function ruleFilterMistake(filter: string): string | undefined {
   if (/%(?![uc%])/.test(filter.replaceAll("%%", ""))) return "% is followed by u, c or %";
-  if (filter.startsWith("$share/")) {
+  if (isShared(filter)) {
     return "a rule names topics: leave $share and the group out";
   }
   // Each placeholder becomes a piece of a level.

@@ -6,6 +6,7 @@
  * Who gets a message when:
  * - QoS 0 deliveries, and QoS 1 deliveries to sessions that end with their connection: at once, in parallel with the write.
  * - QoS 1 and 2 deliveries to durable sessions: after the flush, by reference to the log.
+ * - A shared subscription is one subscriber: it hands each message to one of its members, in the same way.
  * - A message published with QoS 2 that is stored: to everybody after the flush, so that a crash makes no copy.
  *
  * A little long: publish, seal and flush work on the same state and are read together.
@@ -20,6 +21,7 @@ import { Counters } from "./counters.ts";
 import { DeferredDeliveries } from "./deferred-deliveries.ts";
 import type { Due } from "./due.ts";
 import { copyMessage, type Message, type QoS } from "./message.ts";
+import { NumberedRecords } from "./numbered-records.ts";
 import type { Outbound } from "./outbound.ts";
 import { outboundEventsOf } from "./outbound-events.ts";
 import { RetainedMessages } from "./retained-messages.ts";
@@ -30,6 +32,7 @@ import {
   type ConnectResult,
   Sessions,
 } from "./sessions.ts";
+import { SharedSubscriptions, type TreeSubscriber } from "./shared-subscriptions.ts";
 import {
   type CommitNumber,
   type LogRecord,
@@ -40,6 +43,7 @@ import {
   type StoreEvents,
 } from "./store.ts";
 import { type Stream, type StreamLoss, Streams } from "./streams.ts";
+import { SubscriptionIndex } from "./subscription-index.ts";
 import { type RouteTarget, SubscriptionTree } from "./subscription-tree.ts";
 import { type SubscribeRequest, Subscriptions } from "./subscriptions.ts";
 import { SysTopics } from "./sys-topics.ts";
@@ -66,11 +70,14 @@ export class Broker implements StoreEvents {
   readonly retained: RetainedMessages;
   readonly sessions: Sessions;
   readonly subscriptions: Subscriptions;
+  readonly shared: SharedSubscriptions;
   /** The commit that the acknowledgement of the last accepted publish waits for. */
   publishCommit: CommitNumber = NO_COMMIT;
   readonly #options: BrokerOptions;
   readonly #store: Store;
-  readonly #tree = new SubscriptionTree<Session>();
+  readonly #tree = new SubscriptionTree<TreeSubscriber>();
+  readonly #index: SubscriptionIndex;
+  readonly #numbers: NumberedRecords;
   readonly #wills: Wills;
   readonly #system: SysTopics | undefined;
   /** Sessions with references for the open group; and for the sealed one. */
@@ -106,14 +113,26 @@ export class Broker implements StoreEvents {
       },
       options.onBacklogDropped,
     );
-    const context = { store, clock, deadlines, limits, tree: this.#tree, wills: this.#wills };
+    const tree = this.#tree;
+    this.#numbers = new NumberedRecords(store);
+    this.shared = new SharedSubscriptions(
+      store,
+      this.#numbers,
+      tree,
+      limits.outbound,
+      outboundEvents,
+    );
+    this.#index = new SubscriptionIndex(tree, this.shared);
+    const numbers = this.#numbers;
+    const index = this.#index;
+    const context = { store, clock, deadlines, limits, index, numbers, wills: this.#wills };
     this.sessions = new Sessions({ ...context, outboundEvents, counters });
-    this.subscriptions = new Subscriptions(store, clock, limits, this.#tree, this.retained);
+    this.subscriptions = new Subscriptions(store, clock, limits, index, this.retained);
   }
 
   /** Number of subscriptions of all sessions. */
   get subscriptionCount(): number {
-    return this.#tree.size;
+    return this.#index.size;
   }
 
   /** How many sessions a message on this topic would go to. */
@@ -238,13 +257,16 @@ export class Broker implements StoreEvents {
   /** The session's window or output has room again: it is served at the end of the turn. */
   touch(session: Session): void {
     this.#dirty.add(session);
+    if (session.shared.size > 0) this.shared.touch(session);
   }
 
   /** The end of a turn of the event loop: everything that arrived is handled, output may be gathered now. */
   endTurn(): void {
-    if (this.#dirty.size === 0) return;
-    for (const session of this.#dirty) session.outbound.pump();
-    this.#dirty.clear();
+    if (this.#dirty.size > 0) {
+      for (const session of this.#dirty) session.outbound.pump();
+      this.#dirty.clear();
+    }
+    this.shared.pump();
   }
 
   /** Serves what is due. */
@@ -280,12 +302,14 @@ export class Broker implements StoreEvents {
       session.isStaged = false;
       if (!session.hasEnded) session.outbound.seal(commit);
     }
+    this.shared.seal();
   }
 
   onFlushed(commit: CommitNumber): void {
     const sealed = this.#sealed;
     this.#sealed = [];
     for (const session of sealed) if (!session.hasEnded) session.outbound.flushed();
+    this.shared.flushed();
     this.#deliverDeferred(commit);
     const waiting = this.#waiting;
     this.#waiting = new Set();
@@ -315,7 +339,7 @@ export class Broker implements StoreEvents {
   #publishDurably(
     message: Message,
     publisher: Session | undefined,
-    route: readonly RouteTarget<Session>[],
+    route: readonly RouteTarget<TreeSubscriber>[],
     stream: Stream | undefined,
   ): PublishOutcome {
     const needsStore =
@@ -341,11 +365,15 @@ export class Broker implements StoreEvents {
   }
 
   /** A durable session on the route is to refuse messages and is full. Hot path: per durable message. */
-  #wouldDrop(route: readonly RouteTarget<Session>[], publisher: Session | undefined): boolean {
+  #wouldDrop(
+    route: readonly RouteTarget<TreeSubscriber>[],
+    publisher: Session | undefined,
+  ): boolean {
     if (this.#options.limits.outbound.backlogWhenFull !== "reject") return false;
     for (const { qos, ownQos, subscriber } of route) {
       const granted = subscriber === publisher ? ownQos : qos;
-      if (granted > 0 && subscriber.outbound.refuses) return true;
+      const backlog = subscriber.kind === "shared" ? subscriber : subscriber.outbound;
+      if (granted > 0 && backlog.refuses) return true;
     }
     return false;
   }
@@ -353,7 +381,7 @@ export class Broker implements StoreEvents {
   #refusal(
     message: Message,
     stream: Stream | undefined,
-    route: readonly RouteTarget<Session>[],
+    route: readonly RouteTarget<TreeSubscriber>[],
     publisher: Session | undefined,
   ): PublishOutcome {
     const refusal = this.#store.refusal();
@@ -372,7 +400,7 @@ export class Broker implements StoreEvents {
     message: Message,
     publisher: Session | undefined,
     principal: Principal,
-    route: readonly RouteTarget<Session>[],
+    route: readonly RouteTarget<TreeSubscriber>[],
     stream: Stream | undefined,
   ): void {
     const { qos } = message;
@@ -390,11 +418,11 @@ export class Broker implements StoreEvents {
     }
   }
 
-  /** One copy to one session. Hot path: per message and subscriber. */
+  /** One copy to one subscriber. Hot path: per message and subscriber. */
   #hand(
     message: Message,
     publisher: Session | undefined,
-    all: RouteTarget<Session>,
+    all: RouteTarget<TreeSubscriber>,
     record: LogRecord | undefined,
     deferred: Message | undefined,
   ): void {
@@ -404,7 +432,7 @@ export class Broker implements StoreEvents {
     const target = session === publisher ? (all.own ?? all) : all;
     const qos = lowerQos(message.qos, granted);
     if (qos > 0 && session.isDurable) {
-      if (record !== undefined) this.#stage(session, record, qos, message, target);
+      if (record !== undefined) this.#stage(record, qos, message, target);
     } else if (deferred !== undefined) {
       const commit = this.#store.openCommit;
       const rulesVersion = this.authorizer.version;
@@ -414,13 +442,12 @@ export class Broker implements StoreEvents {
     }
   }
 
-  #stage(
-    session: Session,
-    record: LogRecord,
-    qos: QoS,
-    message: Message,
-    target: RouteTarget<Session>,
-  ): void {
+  #stage(record: LogRecord, qos: QoS, message: Message, target: RouteTarget<TreeSubscriber>): void {
+    const session = target.subscriber;
+    if (session.kind === "shared") {
+      session.stage(record, message);
+      return;
+    }
     if (!session.isStaged) {
       session.isStaged = true;
       this.#staged.push(session);
@@ -432,7 +459,7 @@ export class Broker implements StoreEvents {
   /** Hot path: per QoS 0 message and subscriber. */
   #deliverQos0(
     message: Message,
-    target: RouteTarget<Session>,
+    target: RouteTarget<TreeSubscriber>,
     publisher: Session | undefined,
   ): void {
     const isOwn = target.subscriber === publisher;
@@ -440,8 +467,12 @@ export class Broker implements StoreEvents {
     this.#deliver(message, isOwn ? (target.own ?? target) : target, 0);
   }
 
-  #deliver(message: Message, target: RouteTarget<Session>, qos: QoS): void {
+  #deliver(message: Message, target: RouteTarget<TreeSubscriber>, qos: QoS): void {
     const session = target.subscriber;
+    if (session.kind === "shared") {
+      session.deliver(message, qos);
+      return;
+    }
     const { subscriber } = session;
     const retain = message.retain && target.retainAsPublished;
     if (qos > 0) {
@@ -465,7 +496,9 @@ export class Broker implements StoreEvents {
       const session = next.target.subscriber;
       if (session.hasEnded) continue;
       const isStale = next.rulesVersion !== this.authorizer.version;
-      if (isStale && !this.#mayReceive(session, next.message.topic)) {
+      // Those who may not receive it are not in a shared subscription any more.
+      const isAsked = isStale && session.kind === "session";
+      if (isAsked && !this.#mayReceive(session, next.message.topic)) {
         this.counters.droppedNotAuthorized++;
       } else {
         this.#deliver(next.message, next.target, next.qos);
@@ -484,7 +517,7 @@ export class Broker implements StoreEvents {
     this.#choresDeadline = now + CHORES_INTERVAL_MS;
     if (this.#store.refusal() === "failed") return;
     this.retained.stageDirty();
-    this.sessions.sweep();
+    this.#numbers.sweep();
     this.sessions.keepWithinLimits();
     for (const stream of this.streams.all) this.#account(stream.expire(this.clock));
     const { deliveredBefore } = this.#options;
@@ -499,7 +532,7 @@ export class Broker implements StoreEvents {
   }
 }
 
-function hasDurable(route: readonly RouteTarget<Session>[]): boolean {
+function hasDurable(route: readonly RouteTarget<TreeSubscriber>[]): boolean {
   for (const target of route) {
     if (target.qos > 0 && target.subscriber.isDurable) return true;
   }

@@ -16,6 +16,8 @@ export class Counters {
   messagesDeliveredQos2 = 0;
   /** QoS 0 messages for a client that did not keep up. */
   droppedSlowSubscriber = 0;
+  /** QoS 0 messages for a shared subscription whose members are all away. */
+  droppedNoMember = 0;
   /** Messages whose expiry interval ran out before delivery. */
   droppedExpired = 0;
   /** Messages larger than the packets their subscriber takes. */

@@ -4,7 +4,7 @@
  */
 import { RingBuffer } from "../lib/ring-buffer.ts";
 import type { Message, QoS } from "./message.ts";
-import type { Session } from "./session.ts";
+import type { TreeSubscriber } from "./shared-subscriptions.ts";
 import type { CommitNumber } from "./store.ts";
 import type { RouteTarget } from "./subscription-tree.ts";
 
@@ -13,11 +13,11 @@ const DEFERRED_BYTES_MAX = 8_388_608;
 /** What the objects around one of them take, about. */
 const DELIVERY_BYTES = 256;
 
-/** A message to one session; it owns its bytes. */
+/** A message to one subscriber; it owns its bytes. */
 export interface DeferredDelivery {
   readonly commit: CommitNumber;
   readonly message: Message;
-  readonly target: RouteTarget<Session>;
+  readonly target: RouteTarget<TreeSubscriber>;
   readonly qos: QoS;
   /** Of the rules under which it was routed. */
   readonly rulesVersion: number;

@@ -41,6 +41,10 @@ export class Inflight {
     return this.#outstanding;
   }
 
+  get hasFreePacketId(): boolean {
+    return this.#entries.size + this.#reserved.size < PACKET_IDS;
+  }
+
   get(packetId: number): InflightEntry | undefined {
     return this.#entries.get(packetId);
   }
@@ -56,7 +60,7 @@ export class Inflight {
 
   /** A packet identifier that is not in use [MQTT-2.2.1-3]; 0 when all are. */
   allocate(): number {
-    if (this.#entries.size + this.#reserved.size >= PACKET_IDS) return 0;
+    if (!this.hasFreePacketId) return 0;
     do {
       this.#lastPacketId = (this.#lastPacketId % PACKET_IDS) + 1;
     } while (this.#entries.has(this.#lastPacketId) || this.#reserved.has(this.#lastPacketId));

@@ -5,7 +5,14 @@ import type { QoS } from "./message.ts";
 import type { Outbound } from "./outbound.ts";
 
 /** Messages that were owed and could not be delivered, by reason: for the counters. */
-export type DropReason = "expired" | "lost" | "too-large" | "not-authorized" | "too-old";
+export type DropReason =
+  | "expired"
+  | "lost"
+  | "too-large"
+  | "not-authorized"
+  | "too-old"
+  | "slow-subscriber"
+  | "no-member";
 
 /** Told by every session's deliveries. */
 export interface OutboundEvents {
@@ -42,6 +49,8 @@ export function outboundEventsOf(
       else if (reason === "too-large") counters.droppedTooLarge += count;
       else if (reason === "too-old") counters.droppedOldest += count;
       else if (reason === "not-authorized") counters.droppedNotAuthorized += count;
+      else if (reason === "slow-subscriber") counters.droppedSlowSubscriber += count;
+      else if (reason === "no-member") counters.droppedNoMember += count;
       else counters.droppedLost += count;
     },
   };

@@ -9,6 +9,8 @@
  */
 import { RingBuffer } from "../lib/ring-buffer.ts";
 import { Inflight, type InflightEntry } from "./inflight.ts";
+import { type KeptLeaseRecord, KeptLeases } from "./kept-leases.ts";
+import type { Lease } from "./lease.ts";
 import type { OutboundLimits } from "./limits.ts";
 import { LogBacklog } from "./log-backlog.ts";
 import { MemoryBacklog } from "./memory-backlog.ts";
@@ -39,6 +41,7 @@ export class Outbound {
   /** Staged and not sent, because their records are not flushed yet, in order of commits. */
   readonly #staged = new RingBuffer<InflightEntry>();
   readonly #sent: SentRecords;
+  readonly #kept: KeptLeases;
   readonly #recheck = new Recheck();
   #subscriber: Subscriber | undefined;
 
@@ -53,6 +56,7 @@ export class Outbound {
     this.#store = store;
     this.#clientId = clientId;
     this.#sent = new SentRecords(store, sessionNumber);
+    this.#kept = new KeptLeases(store, sessionNumber);
     this.#limits = limits;
     this.#events = events;
     this.#memory = new MemoryBacklog(limits.memoryBacklogBytesMax);
@@ -71,6 +75,17 @@ export class Outbound {
 
   get oldestOrdinal(): Ordinal | undefined {
     return this.#log?.oldestOrdinal;
+  }
+
+  /** A message of a shared subscription could be sent, and acknowledged within the window. Hot path. */
+  get canLease(): boolean {
+    const subscriber = this.#subscriber;
+    return (
+      subscriber?.hasRoom === true &&
+      this.#resend.size === 0 &&
+      this.#inflight.hasFreePacketId &&
+      this.#inflight.size < Math.min(subscriber.receiveMaximum, this.#limits.inflightMax)
+    );
   }
 
   /** What logs must keep for this session, and what is copied so that they need not; about, in bytes. */
@@ -122,6 +137,19 @@ export class Outbound {
     this.#inflight.add(packetId, owed, "released", undefined).wasSent = true;
   }
 
+  /** After a restart, before `attach`: a QoS 2 message of a shared subscription that stays with this session. */
+  recoverKept({ owed, packetId, state }: KeptLeaseRecord): void {
+    const isReleased = state === SENT.released;
+    const entry = this.#inflight.add(
+      packetId,
+      owed,
+      isReleased ? "released" : "published",
+      undefined,
+    );
+    // It may not have been; but the client must be able to tell it if it was.
+    entry.wasSent = true;
+  }
+
   /** The rules have changed: what is owed by now is delivered only where `mayReceive` says so; undefined: always. */
   recheck(mayReceive: ((topic: Topic) => boolean) | undefined): void {
     this.#recheck.start(mayReceive, this.#store.openCommit);
@@ -136,8 +164,61 @@ export class Outbound {
     this.pump();
   }
 
+  /** What can still go to others goes back: leased with QoS 1, or with QoS 2 and not sent yet [MQTT 5.0 section 4.8.2]. */
   detach(): void {
     this.#subscriber = undefined;
+    for (const entry of this.#inflight.entries()) {
+      if (entry.owed.lease !== undefined) this.#giveBack(entry, entry.owed.lease);
+    }
+  }
+
+  #giveBack(entry: InflightEntry, lease: Lease): void {
+    const { owed } = entry;
+    this.#inflight.remove(entry);
+    if (owed.keptFor !== 0) this.#kept.remove(owed);
+    owed.lease = undefined;
+    lease.giveBack();
+  }
+
+  /**
+   * Delivers a message of a shared subscription, QoS 1 or 2; only while `canLease`. With QoS 1 it is settled with PUBACK, whatever
+   * that says [MQTT-4.8.2-6]; with QoS 2 when it is sent, because from then on nobody else may have it: what says so goes to disk before.
+   * Hot path: per message of a shared subscription.
+   */
+  lease(
+    lease: Lease,
+    message: Message,
+    qos: QoS,
+    retain: boolean,
+    subscriptionIds: readonly number[] | undefined,
+  ): void {
+    const subscriber = this.#subscriber;
+    if (subscriber === undefined) {
+      lease.giveBack();
+      return;
+    }
+    const owed = owedOf(qos, retain, subscriptionIds);
+    if (qos === 1) {
+      owed.lease = lease;
+      this.#send(subscriber, owed, message, undefined);
+    } else if (lease.number === 0) {
+      lease.settle();
+      this.#send(subscriber, owed, message, undefined);
+    } else {
+      this.#leaseOnDisk(lease, owed, message);
+    }
+  }
+
+  /** Durable sessions keep the message themselves from the next flush on. */
+  #leaseOnDisk(lease: Lease, owed: Owed, message: Message): void {
+    const packetId = this.#inflight.allocate();
+    owed.lease = lease;
+    lease.claim(owed);
+    if (this.#log !== undefined) {
+      owed.keptFor = lease.number;
+      this.#kept.publish(owed, packetId, message);
+    }
+    this.#stageEntry(packetId, owed, undefined);
   }
 
   /** A retained replay to be sent as there is room. */
@@ -240,9 +321,11 @@ export class Outbound {
     if (entry.state === "published") {
       entry.state = "released";
       entry.commit = NO_COMMIT;
-      if (entry.owed.chunk !== undefined || entry.owed.ordinal >= REPLAY_ORDINALS) {
+      const { chunk, ordinal, keptFor } = entry.owed;
+      if (chunk !== undefined || ordinal >= REPLAY_ORDINALS || keptFor !== 0) {
         entry.commit = this.#store.openCommit;
-        this.#sent.put(entry.owed.ordinal, SENT.released, entry.packetId);
+        if (keptFor !== 0) this.#kept.release(entry.owed, entry.packetId);
+        else this.#sent.put(ordinal, SENT.released, entry.packetId);
       }
     }
     subscriber?.release(entry.packetId, entry.commit);
@@ -377,8 +460,13 @@ export class Outbound {
 
   /** QoS 2 in a session that lasts: the packet identifier is on disk before PUBLISH. */
   #sendAfterFlush(packetId: number, owed: Owed, keep: Message | undefined): void {
-    const entry = this.#inflight.add(packetId, owed, "staged", keep);
     this.#sent.put(owed.ordinal, SENT.published, packetId);
+    this.#stageEntry(packetId, owed, keep);
+  }
+
+  /** It is sent after the flush of the open group. */
+  #stageEntry(packetId: number, owed: Owed, keep: Message | undefined): void {
+    const entry = this.#inflight.add(packetId, owed, "staged", keep);
     entry.commit = this.#store.openCommit;
     this.#staged.push(entry);
     this.#events.onWaiting(this);
@@ -462,7 +550,8 @@ export class Outbound {
   /** Sends or sends again what is in the window already. */
   #deliverEntry(subscriber: Subscriber, entry: InflightEntry): void {
     const { owed } = entry;
-    const message = entry.message ?? this.#log?.recordOf(owed);
+    const { lease } = owed;
+    const message = entry.message ?? lease?.message() ?? this.#messageOf(owed);
     if (message === undefined) {
       this.#events.onDropped("lost", 1);
       this.#settle(entry);
@@ -476,6 +565,11 @@ export class Outbound {
     if (this.#recheck.isDenied(message)) {
       this.#withdraw(subscriber, entry);
       return;
+    }
+    if (lease !== undefined) {
+      // QoS 2, and from here on this session's alone.
+      owed.lease = undefined;
+      lease.settle();
     }
     this.#inflight.markOutstanding(entry);
     const isDuplicate = entry.wasSent;
@@ -493,11 +587,20 @@ export class Outbound {
     );
   }
 
+  #messageOf(owed: Owed): Message | undefined {
+    return owed.keptFor === 0 ? this.#log?.recordOf(owed) : this.#kept.read(owed);
+  }
+
   /**
    * Not to be delivered any more. A QoS 2 message that was sent before the client may have: it is released, so that both sides
    * forget its packet identifier; everything else counts as settled.
    */
   #withdraw(subscriber: Subscriber, entry: InflightEntry): void {
+    const { lease } = entry.owed;
+    if (lease !== undefined) {
+      this.#giveBack(entry, lease);
+      return;
+    }
     this.#events.onDropped("not-authorized", 1);
     if (entry.owed.qos !== 2 || !entry.wasSent) {
       this.#settleSent(entry);
@@ -519,6 +622,8 @@ export class Outbound {
   #settle(entry: InflightEntry): void {
     this.#inflight.remove(entry);
     const { owed } = entry;
+    if (owed.lease !== undefined) owed.lease.settle();
+    if (owed.keptFor !== 0) this.#kept.remove(owed);
     this.#log?.settle(owed);
     if (owed.ordinal >= REPLAY_ORDINALS) this.#sent.remove(owed.ordinal);
     owed.onSettled?.();

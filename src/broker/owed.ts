@@ -1,3 +1,4 @@
+import type { Lease } from "./lease.ts";
 import type { Message, QoS } from "./message.ts";
 import type { Reference } from "./session-records.ts";
 import type { LogId, LogRecord, Ordinal, Sequence } from "./store.ts";
@@ -32,6 +33,10 @@ export interface Owed {
   chunk: ReferenceChunk | undefined;
   /** A packet identifier is assigned already (see Outbound.seal); 0: none. */
   packetId: number;
+  /** It is leased: its holder can still give it back. */
+  lease: Lease | undefined;
+  /** Number of the shared subscription that it stays with its session for (see kept-leases.ts); 0: none. */
+  keptFor: number;
   /** To be told when it is settled; for messages that no log holds. */
   readonly onSettled: (() => void) | undefined;
 }
@@ -53,6 +58,8 @@ export function owedOf(
     record,
     chunk: undefined,
     packetId: 0,
+    lease: undefined,
+    keptFor: 0,
     onSettled,
   };
 }

@@ -1,14 +1,22 @@
 /**
- * How sessions are kept in the table `meta`. Keys (numbers big endian):
+ * How sessions and shared subscriptions are kept in the table `meta`. Keys (numbers big endian):
  *
  *     10 clientId                        session: JSON, see SessionRecord
+ *     18 $share/NAME/filter              shared subscription with durable members: version:u8 number:u32
  *     20 session:u32 ordinal:u64         references to messages owed, one record per session and commit
  *     24 session:u32 ordinal:u64         spilled message, see message-record.ts
  *     28 session:u32 ordinal:u64         QoS 2 delivery under way: state:u8 packetId:u16
  *                                        (of a retained message: 2^52 + packetId instead of an ordinal)
+ *                                        (under a shared subscription's number: a member has it, `done`)
+ *     2c session:u32 ordinal:u64 shared:u32
+ *                                        QoS 2 message of that shared subscription that stays with this session:
+ *                                        state:u8 packetId:u16 length:u16 references record with one
+ *                                        reference; until it is released the message, see message-record.ts
  *     30 session:u32 packetId:u16        QoS 2 message received, not yet released: one byte
  *     40 clientId                        will: delayMs:f64 messageExpiryMs:f64 (-1: none) message
  *     60 name                            what the broker knows about itself
+ *
+ * Sessions and shared subscriptions have their numbers from one row: `session` above may be either.
  *
  * A references record is: version, 1 when its messages are spilled (else 0), count, bytes of the messages, latest receive
  * time of them, then per reference ordinal (difference), log, sequence, flags
@@ -25,13 +33,16 @@ import type { LogId, Ordinal, Sequence } from "./store.ts";
 const SUBSCRIPTION_ID_MAX = 268_435_455;
 
 const KEY_SESSION = 0x10;
+const KEY_SHARED = 0x18;
 const KEY_REFERENCES = 0x20;
 const KEY_SPILLED = 0x24;
 const KEY_SENT = 0x28;
+const KEY_KEPT = 0x2c;
 const KEY_RECEIVED = 0x30;
 const KEY_WILL = 0x40;
 const KEY_BROKER = 0x60;
 const REFERENCES_VERSION = 2;
+const SHARED_VERSION = 1;
 
 /** Used again for each record of references. */
 const scratch = new ByteWriter();
@@ -82,12 +93,18 @@ const ordinalKey = (prefix: number, session: number, ordinal: number): Uint8Arra
 
 /** The prefix of all sessions' keys. */
 export const SESSION_PREFIX = Uint8Array.of(KEY_SESSION);
+export const SHARED_PREFIX = Uint8Array.of(KEY_SHARED);
 export const WILL_PREFIX = Uint8Array.of(KEY_WILL);
 export const sessionKey = (clientId: string): Uint8Array => textKey(KEY_SESSION, clientId);
+/** `name`: the whole topic filter, with `$share` in front. */
+export const sharedKey = (name: string): Uint8Array => textKey(KEY_SHARED, name);
 export const willKey = (clientId: string): Uint8Array => textKey(KEY_WILL, clientId);
 export const brokerKey = (name: string): Uint8Array => textKey(KEY_BROKER, name);
 /** The Client Identifier in a session's or a will's key. */
 export const clientIdOf = (key: Uint8Array): string => text.decode(key.subarray(1));
+
+/** The name in a shared subscription's key. */
+export const sharedNameOf = clientIdOf;
 
 export const referencesPrefix = (session: number): Uint8Array =>
   numberKey(KEY_REFERENCES, session, 0);
@@ -103,6 +120,18 @@ export const sentKey = (session: number, ordinal: number): Uint8Array =>
 export const ordinalOf = (key: Uint8Array): Ordinal =>
   Number(new DataView(key.buffer, key.byteOffset, key.byteLength).getBigUint64(5)) as Ordinal;
 export const receivedPrefix = (session: number): Uint8Array => numberKey(KEY_RECEIVED, session, 0);
+export const keptPrefix = (session: number): Uint8Array => numberKey(KEY_KEPT, session, 0);
+/** Of a QoS 2 message that the session keeps for the shared subscription with the number `shared`. */
+export function keptLeaseKey(session: number, ordinal: number, shared: number): Uint8Array {
+  const key = numberKey(KEY_KEPT, session, 12);
+  const view = new DataView(key.buffer);
+  view.setBigUint64(5, BigInt(ordinal));
+  view.setUint32(13, shared);
+  return key;
+}
+/** The number of the shared subscription in such a key. */
+export const sharedNumberOf = (key: Uint8Array): number =>
+  new DataView(key.buffer, key.byteOffset, key.byteLength).getUint32(13);
 export function receivedKey(session: number, packetId: number): Uint8Array {
   const key = numberKey(KEY_RECEIVED, session, 2);
   new DataView(key.buffer).setUint16(5, packetId);
@@ -111,10 +140,25 @@ export function receivedKey(session: number, packetId: number): Uint8Array {
 export const packetIdOf = (key: Uint8Array): number =>
   new DataView(key.buffer, key.byteOffset, key.byteLength).getUint16(5);
 
-/** The prefixes under which a session's number occurs, to find what it has and what a removed one left. */
-export const NUMBERED_PREFIXES = [KEY_REFERENCES, KEY_SENT, KEY_RECEIVED] as const;
+/** The prefixes under which a number occurs: references, QoS 2 under way, kept for a shared subscription, QoS 2 received. */
+export const NUMBERED_PREFIXES = [KEY_REFERENCES, KEY_SENT, KEY_KEPT, KEY_RECEIVED] as const;
 export const sessionNumberOf = (key: Uint8Array): number =>
   new DataView(key.buffer, key.byteOffset, key.byteLength).getUint32(1);
+
+/** The record of a shared subscription. */
+export function encodeShared(number: number): Uint8Array {
+  const value = new Uint8Array(5);
+  value[0] = SHARED_VERSION;
+  new DataView(value.buffer).setUint32(1, number);
+  return value;
+}
+
+/** Its number; undefined when the record is damaged. */
+export function decodeShared(value: Uint8Array): number | undefined {
+  if (value.length !== 5 || value[0] !== SHARED_VERSION) return undefined;
+  const number = new DataView(value.buffer, value.byteOffset, value.byteLength).getUint32(1);
+  return number === 0 ? undefined : number;
+}
 
 /** `count` of the head is that of the references. */
 export function encodeReferences(

@@ -1,7 +1,8 @@
-/** What ended sessions left on disk, removed in steps: a session may end with a million records. */
+/** What ended sessions and shared subscriptions left on disk, removed in steps: one may end with a million records. */
 import { RingBuffer } from "../lib/ring-buffer.ts";
 import {
   decodeReferences,
+  keptPrefix,
   receivedPrefix,
   referencesHeadOf,
   referencesPrefix,
@@ -13,7 +14,7 @@ import { type CommitNumber, NO_COMMIT, type Store } from "./store.ts";
 
 /** Keys removed in one step. */
 const STEP_KEYS = 1_000;
-/** Spilled messages that no record of references tells of (it was damaged) looked at in one step: they may be large. */
+/** Kept messages, and spilled ones that no record of references tells of (it was damaged), looked at in one step: they may be large. */
 const STEP_SPILLED = 16;
 
 export class SessionSweep {
@@ -45,6 +46,7 @@ export class SessionSweep {
       room -= this.#sweepReferences(next.number, room);
       room -= this.#sweepKeys(sentPrefix(next.number), room);
       room -= this.#sweepKeys(receivedPrefix(next.number), room);
+      room -= this.#sweepKept(next.number, room);
       room -= this.#sweepSpilled(next.number, room);
       if (room <= 0) {
         next.commit = store.openCommit;
@@ -78,6 +80,13 @@ export class SessionSweep {
     const rows = this.#store.scan("meta", prefix, undefined, room);
     for (const [key] of rows) this.#store.remove("meta", key);
     return rows.length;
+  }
+
+  #sweepKept(number: number, room: number): number {
+    if (room <= 0) return 0;
+    const rows = this.#store.scan("meta", keptPrefix(number), undefined, STEP_SPILLED);
+    for (const [key] of rows) this.#store.remove("meta", key);
+    return rows.length < STEP_SPILLED ? rows.length : room;
   }
 
   #sweepSpilled(number: number, room: number): number {

@@ -11,12 +11,16 @@ import type { Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
 import type { Principal } from "./authenticator.ts";
 import type { Due } from "./due.ts";
+import type { KeptLeaseRecord } from "./kept-leases.ts";
 import type { OutboundLimits } from "./limits.ts";
 import type { QoS } from "./message.ts";
+import type { NumberedOwner } from "./numbered-records.ts";
 import { Outbound } from "./outbound.ts";
 import type { OutboundEvents } from "./outbound-events.ts";
-import { receivedKey, sessionKey } from "./session-records.ts";
-import { type CommitNumber, NO_COMMIT, type Store } from "./store.ts";
+import type { SentRecord } from "./sent-records.ts";
+import { type ReferencesHead, receivedKey, sessionKey } from "./session-records.ts";
+import type { SharedSubscription } from "./shared-subscription.ts";
+import { type CommitNumber, NO_COMMIT, type Ordinal, type Store } from "./store.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { SubscriptionOptions } from "./subscription-tree.ts";
 
@@ -44,7 +48,8 @@ export interface SessionRecord {
 
 const utf8 = new TextEncoder();
 
-export class Session {
+export class Session implements NumberedOwner {
+  readonly kind = "session";
   readonly clientId: string;
   /** Its number in the store's keys; 0 when it is not durable. */
   readonly number: number;
@@ -52,6 +57,8 @@ export class Session {
   readonly principal: Principal;
   readonly isDurable: boolean;
   readonly subscriptions = new Map<string, SessionSubscription>();
+  /** Those that it is in. */
+  readonly shared = new Set<SharedSubscription>();
   readonly outbound: Outbound;
   readonly #store: Store;
   /** QoS 2 packet identifiers received and not released, with the commit that stores them. */
@@ -88,11 +95,13 @@ export class Session {
   attach(subscriber: Subscriber): void {
     this.subscriber = subscriber;
     this.outbound.attach(subscriber);
+    for (const shared of this.shared) shared.attach(this);
   }
 
   detach(): void {
     this.subscriber = undefined;
     this.owner = undefined;
+    for (const shared of this.shared) shared.detach(this);
     this.outbound.detach();
   }
 
@@ -129,7 +138,19 @@ export class Session {
     return commit;
   }
 
-  /** After a restart. */
+  /** See NumberedOwner; this and the three below come after a restart, before `attach`. */
+  recoverReferences(ordinal: Ordinal, head: ReferencesHead): void {
+    this.outbound.recoverReferences(ordinal, head);
+  }
+
+  recoverSent(sent: Iterable<[Ordinal, SentRecord]>): void {
+    this.outbound.recoverSent(sent);
+  }
+
+  recoverKept(lease: KeptLeaseRecord): void {
+    this.outbound.recoverKept(lease);
+  }
+
   recoverReceived(packetId: number): void {
     this.#received.set(packetId, NO_COMMIT);
   }

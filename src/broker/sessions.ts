@@ -5,32 +5,18 @@ import { ANONYMOUS, type Principal } from "./authenticator.ts";
 import type { Counters } from "./counters.ts";
 import type { Due } from "./due.ts";
 import type { BrokerLimits } from "./limits.ts";
-import type { Outbound } from "./outbound.ts";
+import type { NumberedRecords } from "./numbered-records.ts";
 import type { OutboundEvents } from "./outbound-events.ts";
-import { decodeSent, type SentRecord } from "./sent-records.ts";
 import { NEVER_MS, Session, type SessionRecord, type SessionSubscription } from "./session.ts";
-import {
-  clientIdOf,
-  isSubscriptionId,
-  NUMBERED_PREFIXES,
-  ordinalOf,
-  packetIdOf,
-  referencesHeadOf,
-  SESSION_PREFIX,
-  sessionKey,
-  sessionNumberOf,
-} from "./session-records.ts";
-import { SessionSweep } from "./session-sweep.ts";
+import { clientIdOf, isSubscriptionId, SESSION_PREFIX, sessionKey } from "./session-records.ts";
 import { planSpill, type SessionPin } from "./spill-plan.ts";
 import { type CommitNumber, NO_COMMIT, type Ordinal, type Store } from "./store.ts";
 import type { Subscriber } from "./subscriber.ts";
-import type { SubscriptionTree } from "./subscription-tree.ts";
+import type { SubscriptionIndex } from "./subscription-index.ts";
 import type { Will, Wills } from "./wills.ts";
 
 /** Largest number of a session: it has four bytes in keys. */
 const NUMBER_MAX = 0xffff_ffff;
-/** Keys read in one step of a long scan. */
-const STEP_KEYS = 1_000;
 /** What one step of copying into spills may cost, in bytes (see `LogBacklog.spill`). */
 const SPILL_STEP_COST = 1_048_576;
 
@@ -60,23 +46,29 @@ export interface SessionsContext {
   readonly clock: Clock;
   readonly deadlines: DeadlineHeap<Due>;
   readonly limits: BrokerLimits;
-  readonly tree: SubscriptionTree<Session>;
+  readonly index: SubscriptionIndex;
+  readonly numbers: NumberedRecords;
   readonly wills: Wills;
   readonly outboundEvents: OutboundEvents;
   readonly counters: Counters;
 }
 
+/** What waits on disk for a session or a shared subscription, as far as logs are kept for it. */
+interface DurableBacklog {
+  readonly oldestOrdinal: Ordinal | undefined;
+  readonly pinnedBytes: number;
+  spill(before: Ordinal, costMax: number): number;
+  keepWithinLimits(): void;
+}
+
 export class Sessions {
   readonly #context: SessionsContext;
   readonly #sessions = new Map<string, Session>();
-  readonly #sweeper: SessionSweep;
-  #lastNumber = 0;
   #online = 0;
   #onlineMax = 0;
 
   constructor(context: SessionsContext) {
     this.#context = context;
-    this.#sweeper = new SessionSweep(context.store);
   }
 
   get size(): number {
@@ -101,43 +93,48 @@ export class Sessions {
     return this.#sessions.get(clientId);
   }
 
-  /** The lowest ordinal that a session needs its logs for; above all when none does. */
+  /** The lowest ordinal that a session or a shared subscription needs its logs for; above all when none does. */
   oldestOwed(): Ordinal {
     let oldest = Number.MAX_SAFE_INTEGER;
-    for (const { outbound } of this.#sessions.values()) {
-      const ordinal = outbound.oldestOrdinal;
-      if (ordinal !== undefined && ordinal < oldest) oldest = ordinal;
+    for (const { oldestOrdinal } of this.#backlogs()) {
+      if (oldestOrdinal !== undefined && oldestOrdinal < oldest) oldest = oldestOrdinal;
     }
     return oldest as Ordinal;
   }
 
   /**
-   * Copies what sessions are owed so that logs can let go of what they alone hold, when that is too much and pays (see
+   * Copies what is owed so that logs can let go of what only few need, when that is too much and pays (see
    * `planSpill`). To be trimmed before the open group is sealed. One step; true: there is more to do.
    */
   spill(pinnedBytes: number): boolean {
     const { store, limits } = this.#context;
     if (pinnedBytes <= limits.pinBytesMax) return false;
-    const pins: (SessionPin & { readonly outbound: Outbound })[] = [];
-    for (const { outbound } of this.#sessions.values()) {
-      const oldest = outbound.oldestOrdinal;
-      if (oldest !== undefined) pins.push({ oldest, bytes: outbound.pinnedBytes, outbound });
+    const pins: (SessionPin & { readonly backlog: DurableBacklog })[] = [];
+    for (const backlog of this.#backlogs()) {
+      const oldest = backlog.oldestOrdinal;
+      if (oldest !== undefined) pins.push({ oldest, bytes: backlog.pinnedBytes, backlog });
     }
     pins.sort((a, b) => a.oldest - b.oldest);
     const before = planSpill(pins, pinnedBytes, store.nextOrdinal, limits.pinBytesMax);
     if (before === undefined) return false;
     let cost = 0;
-    for (const { oldest, outbound } of pins) {
+    for (const { oldest, backlog } of pins) {
       if (oldest >= before) return false;
-      cost += outbound.spill(before, SPILL_STEP_COST - cost);
+      cost += backlog.spill(before, SPILL_STEP_COST - cost);
       if (cost >= SPILL_STEP_COST) return true;
     }
     return false;
   }
 
-  /** Drops what exceeds the limits of the sessions' backlogs. */
+  /** Drops what exceeds the limits of backlogs. */
   keepWithinLimits(): void {
-    for (const { outbound } of this.#sessions.values()) outbound.keepWithinLimits();
+    for (const backlog of this.#backlogs()) backlog.keepWithinLimits();
+  }
+
+  /** All backlogs of sessions and shared subscriptions. */
+  *#backlogs(): IterableIterator<DurableBacklog> {
+    for (const { outbound } of this.#sessions.values()) yield outbound;
+    yield* this.#context.index.shared.durable();
   }
 
   /**
@@ -211,9 +208,9 @@ export class Sessions {
 
   /** Ends a session: what is on disk of it goes, at leisure when it is much; its will is due [MQTT-3.1.3-9]. */
   end(session: Session): void {
-    const { store, tree, wills, clock, deadlines } = this.#context;
+    const { store, index, numbers, wills, clock, deadlines } = this.#context;
     wills.publishNow(session.clientId, clock.now());
-    for (const topicFilter of session.subscriptions.keys()) tree.remove(session, topicFilter);
+    for (const topicFilter of session.subscriptions.keys()) index.remove(session, topicFilter);
     deadlines.cancel(session.expiryDeadline);
     session.hasEnded = true;
     if (session.owner !== undefined) this.#online--;
@@ -221,30 +218,24 @@ export class Sessions {
     this.#sessions.delete(session.clientId);
     if (!session.isDurable) return;
     store.remove("meta", sessionKey(session.clientId));
-    this.#sweeper.add(session.number);
-  }
-
-  /** Removes some of what ended sessions left in the store; to be called again and again. */
-  sweep(): void {
-    this.#sweeper.run();
+    numbers.release(session.number);
   }
 
   /** Reads what is on disk. Returns how many records were damaged and left out. */
   recover(replay: (session: Session, subscription: SessionSubscription) => void): number {
-    const { store, clock } = this.#context;
-    const byNumber = new Map<number, Session>();
-    let damaged = 0;
+    const { store, clock, index, numbers } = this.#context;
+    let damaged = index.shared.beginRecovery();
     for (const [key, value] of store.scan("meta", SESSION_PREFIX)) {
       const record = decodeSession(value);
       if (record === undefined) {
         damaged++;
         continue;
       }
-      const session = this.#recoverSession(clientIdOf(key), record, clock.now());
-      byNumber.set(record.number, session);
+      this.#recoverSession(clientIdOf(key), record, clock.now());
     }
-    this.#recoverNumbered(byNumber);
-    for (const session of byNumber.values()) {
+    numbers.recover([...this.#sessions.values(), ...index.shared.durable()]);
+    index.shared.endRecovery();
+    for (const session of this.#sessions.values()) {
       for (const subscription of session.subscriptions.values()) {
         if (subscription.isReplaying) replay(session, subscription);
       }
@@ -253,7 +244,7 @@ export class Sessions {
   }
 
   #create(clientId: string, principal: Principal, expiryMs: number): Session {
-    const number = expiryMs > 0 ? ++this.#lastNumber : 0;
+    const number = expiryMs > 0 ? this.#context.numbers.next() : 0;
     return this.#enter(clientId, principal, number, expiryMs);
   }
 
@@ -291,65 +282,17 @@ export class Sessions {
     session.expiryDeadline = this.#context.deadlines.add(at, { onDue });
   }
 
-  #recoverSession(clientId: string, record: SessionRecord, now: Instant): Session {
-    const { tree } = this.#context;
-    this.#lastNumber = Math.max(this.#lastNumber, record.number);
+  #recoverSession(clientId: string, record: SessionRecord, now: Instant): void {
+    const { index, numbers } = this.#context;
+    numbers.noteUsed(record.number);
     const principal = record.user ?? ANONYMOUS;
     const session = this.#enter(clientId, principal, record.number, record.expiryMs ?? NEVER_MS);
     session.detachedAt = (record.detachedAt ?? now) as Instant;
     for (const subscription of record.subscriptions) {
       session.subscriptions.set(subscription.topicFilter, subscription);
-      tree.add({ ...subscription, subscriber: session });
+      index.add(session, subscription.topicFilter, subscription);
     }
     this.#scheduleExpiry(session);
-    return session;
-  }
-
-  /** References, QoS 2 deliveries and QoS 2 receptions of all sessions, in pages. */
-  #recoverNumbered(byNumber: ReadonlyMap<number, Session>): void {
-    const orphans = new Set<number>();
-    const under = new Map<Session, [Ordinal, SentRecord][]>();
-    const [references, sent, received] = NUMBERED_PREFIXES;
-    const sessionOf = (key: Uint8Array): Session | undefined => {
-      const number = sessionNumberOf(key);
-      const session = byNumber.get(number);
-      if (session === undefined) orphans.add(number);
-      return session;
-    };
-    this.#scanAll(references, (key, value) => {
-      const head = referencesHeadOf(value);
-      sessionOf(key)?.outbound.recoverReferences(ordinalOf(key), head);
-    });
-    this.#scanAll(sent, (key, value) => {
-      const session = sessionOf(key);
-      if (session === undefined) return;
-      const record = decodeSent(value);
-      // Damaged: the message is sent as if it had not been before.
-      if (record === undefined) return;
-      const known = under.get(session) ?? [];
-      known.push([ordinalOf(key), record]);
-      under.set(session, known);
-    });
-    this.#scanAll(received, (key) => sessionOf(key)?.recoverReceived(packetIdOf(key)));
-    for (const [session, deliveries] of under) session.outbound.recoverSent(deliveries);
-    for (const number of orphans) {
-      this.#lastNumber = Math.max(this.#lastNumber, number);
-      this.#sweeper.addRecovered(number);
-    }
-  }
-
-  #scanAll(prefix: number, onRow: (key: Uint8Array, value: Uint8Array) => void): void {
-    const { store } = this.#context;
-    let from: Uint8Array | undefined;
-    for (;;) {
-      const rows = store.scan("meta", Uint8Array.of(prefix), from, STEP_KEYS);
-      for (const [key, value] of rows) onRow(key, value);
-      const last = rows[rows.length - 1];
-      if (last === undefined || rows.length < STEP_KEYS) return;
-      // The least key behind the last one.
-      from = new Uint8Array(last[0].length + 1);
-      from.set(last[0]);
-    }
   }
 }
 

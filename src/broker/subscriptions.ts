@@ -5,8 +5,10 @@ import type { Message } from "./message.ts";
 import type { RetainedMessages } from "./retained-messages.ts";
 import { RetainedReplay } from "./retained-replay.ts";
 import type { Session, SessionSubscription } from "./session.ts";
+import { isShared } from "./shared-filter.ts";
 import { type CommitNumber, NO_COMMIT, type Store } from "./store.ts";
-import type { SubscriptionOptions, SubscriptionTree } from "./subscription-tree.ts";
+import type { SubscriptionIndex } from "./subscription-index.ts";
+import type { SubscriptionOptions } from "./subscription-tree.ts";
 import type { Topic } from "./topic.ts";
 
 /** One SUBSCRIBE: filters that were found valid. `results` gets true for each that was granted, in order. */
@@ -22,20 +24,20 @@ export class Subscriptions {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #limits: BrokerLimits;
-  readonly #tree: SubscriptionTree<Session>;
+  readonly #index: SubscriptionIndex;
   readonly #retained: RetainedMessages;
 
   constructor(
     store: Store,
     clock: Clock,
     limits: BrokerLimits,
-    tree: SubscriptionTree<Session>,
+    index: SubscriptionIndex,
     retained: RetainedMessages,
   ) {
     this.#store = store;
     this.#clock = clock;
     this.#limits = limits;
-    this.#tree = tree;
+    this.#index = index;
     this.#retained = retained;
   }
 
@@ -50,8 +52,10 @@ export class Subscriptions {
       }
       const subscription: SessionSubscription = { ...options, topicFilter, isReplaying: false };
       session.subscriptions.set(topicFilter, subscription);
-      this.#tree.add({ ...options, topicFilter, subscriber: session });
+      this.#index.add(session, topicFilter, options);
       request.results.push(true);
+      // [MQTT 5.0 section 4.8.2]: none when a shared subscription is first made, nor later.
+      if (isShared(topicFilter)) continue;
       if (options.retainHandling === 0 || (options.retainHandling === 1 && isNew)) {
         subscription.isReplaying = true;
         replays.push(subscription);
@@ -64,8 +68,9 @@ export class Subscriptions {
   /** Removes subscriptions; `results` gets true for each that there was. Returns the commit that UNSUBACK waits for. */
   unsubscribe(session: Session, topicFilters: readonly string[], results: boolean[]): CommitNumber {
     for (const topicFilter of topicFilters) {
-      this.#tree.remove(session, topicFilter);
-      results.push(session.subscriptions.delete(topicFilter));
+      const existed = session.subscriptions.delete(topicFilter);
+      if (existed) this.#index.remove(session, topicFilter);
+      results.push(existed);
     }
     return this.#persist(session);
   }

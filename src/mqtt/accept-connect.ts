@@ -119,7 +119,6 @@ function fillConnack(
   if (packet.clientId === "") sent.assignedClientId = granted.clientId;
   if (options.topicAliasMaximum > 0) sent.topicAliasMaximum = options.topicAliasMaximum;
   if (keepAliveSeconds !== packet.keepAliveSeconds) sent.serverKeepAliveSeconds = keepAliveSeconds;
-  sent.isSharedSubscriptionAvailable = false;
   // [MQTT-3.2.2-9]
   if (options.maximumQos < 2) sent.maximumQos = options.maximumQos === 0 ? 0 : 1;
   if (!options.isRetainAvailable) sent.isRetainAvailable = false;

@@ -1,5 +1,6 @@
 /** SUBSCRIBE, SUBACK, UNSUBSCRIBE and UNSUBACK [MQTT 5.0 sections 3.8 to 3.11]. */
 import type { QoS } from "../broker/message.ts";
+import { isShared } from "../broker/shared-filter.ts";
 import type { ByteReader } from "../lib/byte-reader.ts";
 import {
   type DecodeContext,
@@ -63,7 +64,7 @@ function readEntry(reader: ByteReader, version: ProtocolVersion): SubscribeEntry
   if (retainHandling === 3) throw protocolError("retain handling is 3"); // [MQTT 5.0 section 3.8.3.1]
   const noLocal = (options & 0x04) !== 0;
   // [MQTT-3.8.3-4]
-  if (noLocal && topicFilter.startsWith("$share/")) {
+  if (noLocal && isShared(topicFilter)) {
     throw protocolError("no local on a shared subscription");
   }
   return {

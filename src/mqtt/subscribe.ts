@@ -1,9 +1,9 @@
 /** SUBSCRIBE and UNSUBSCRIBE: which filters are granted, and the answer with one reason code per filter. */
 import type { Broker } from "../broker/broker.ts";
 import { lowerQos, type Session } from "../broker/session.ts";
+import { isSubscribable, plainFilterOf } from "../broker/shared-filter.ts";
 import type { CommitNumber } from "../broker/store.ts";
 import type { SubscriptionOptions } from "../broker/subscription-tree.ts";
-import { isTopicFilter } from "../broker/topic.ts";
 import { isWithinLimits } from "./accept-connect.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import {
@@ -64,6 +64,7 @@ export function answerUnsubscribe(
 ): Answer<UnsubackPacket> {
   const results: boolean[] = [];
   const refused = packet.topicFilters.map((topicFilter) => {
+    if (!isSubscribable(topicFilter)) return true;
     if (isFilterWithinLimits(topicFilter, options)) return false;
     broker.counters.limitTopic++;
     return true;
@@ -85,8 +86,7 @@ function refusalOf(
   topicFilter: string,
   options: ConnectionOptions,
 ): number {
-  if (topicFilter.startsWith("$share/")) return ReasonCode.sharedSubscriptionsNotSupported;
-  if (!isTopicFilter(topicFilter)) return ReasonCode.topicFilterInvalid;
+  if (!isSubscribable(topicFilter)) return ReasonCode.topicFilterInvalid;
   if (!isFilterWithinLimits(topicFilter, options)) {
     counters.limitTopic++;
     return ReasonCode.quotaExceeded;
@@ -95,5 +95,6 @@ function refusalOf(
   return isAllowed ? 0 : ReasonCode.notAuthorized;
 }
 
+/** The levels of the topic filter, the bytes of all of it: a ShareName is bounded too. */
 const isFilterWithinLimits = (topicFilter: string, options: ConnectionOptions): boolean =>
-  isWithinLimits(topicFilter, Buffer.byteLength(topicFilter), options);
+  isWithinLimits(plainFilterOf(topicFilter), Buffer.byteLength(topicFilter), options);

@@ -180,6 +180,7 @@ const TOTALS: readonly Total[] = [
     label: "reason",
     parts: [
       ["droppedSlowSubscriber", "slow-subscriber"],
+      ["droppedNoMember", "no-member"],
       ["droppedTooLarge", "too-large"],
       ["droppedExpired", "expired"],
       ["droppedLost", "lost"],

@@ -1,0 +1,132 @@
+/**
+ * The small records that are kept under a number: references to what a session is owed, its QoS 2 deliveries and receptions, and the
+ * same of shared subscriptions. Numbers are given out here, what an ended owner left is swept, and after a restart each
+ * owner gets what is its own (`session-records.ts` draws the keys).
+ */
+import { decodeKeptLease, type KeptLeaseRecord } from "./kept-leases.ts";
+import { decodeSent, type SentRecord } from "./sent-records.ts";
+import {
+  NUMBERED_PREFIXES,
+  ordinalOf,
+  packetIdOf,
+  type ReferencesHead,
+  referencesHeadOf,
+  sessionNumberOf,
+} from "./session-records.ts";
+import { SessionSweep } from "./session-sweep.ts";
+import type { Ordinal, Store } from "./store.ts";
+
+/** Keys read in one step of a long scan; fewer of those with messages in them. */
+const STEP_KEYS = 1_000;
+const STEP_MESSAGES = 16;
+
+/** Whose records they are; told of them after a restart. */
+export interface NumberedOwner {
+  readonly number: number;
+  /** A record of references, in order. */
+  recoverReferences(ordinal: Ordinal, head: ReferencesHead): void;
+  /** All QoS 2 deliveries under way. */
+  recoverSent(sent: Iterable<[Ordinal, SentRecord]>): void;
+  /** A QoS 2 message of a shared subscription that stays with this session. */
+  recoverKept(lease: KeptLeaseRecord): void;
+  /** A QoS 2 message received and not released. */
+  recoverReceived(packetId: number): void;
+}
+
+/** All numbers there are, and what is under them. */
+export class NumberedRecords {
+  readonly #store: Store;
+  readonly #sweeper: SessionSweep;
+  #lastNumber = 0;
+
+  constructor(store: Store) {
+    this.#store = store;
+    this.#sweeper = new SessionSweep(store);
+  }
+
+  /** A number that nothing is kept under. */
+  next(): number {
+    return ++this.#lastNumber;
+  }
+
+  /** After a restart: this number is in use. */
+  noteUsed(number: number): void {
+    this.#lastNumber = Math.max(this.#lastNumber, number);
+  }
+
+  /** The number's owner has ended: what is under it goes, at leisure. */
+  release(number: number): void {
+    this.#sweeper.add(number);
+  }
+
+  /** Removes some of what ended owners left in the store; to be called again and again. */
+  sweep(): void {
+    this.#sweeper.run();
+  }
+
+  /** Gives each owner what is its own, in pages; what has no owner is swept. */
+  recover(owners: Iterable<NumberedOwner>): void {
+    const byNumber = new Map<number, NumberedOwner>();
+    for (const owner of owners) byNumber.set(owner.number, owner);
+    const orphans = new Set<number>();
+    const ownerOf = (key: Uint8Array): NumberedOwner | undefined => {
+      const number = sessionNumberOf(key);
+      const owner = byNumber.get(number);
+      if (owner === undefined) orphans.add(number);
+      return owner;
+    };
+    const [references, sent, kept, received] = NUMBERED_PREFIXES;
+    this.#scanAll(references, STEP_KEYS, (key, value) => {
+      const head = referencesHeadOf(value);
+      ownerOf(key)?.recoverReferences(ordinalOf(key), head);
+    });
+    const under = new Map<NumberedOwner, [Ordinal, SentRecord][]>();
+    this.#scanAll(sent, STEP_KEYS, (key, value) => {
+      const owner = ownerOf(key);
+      if (owner === undefined) return;
+      const record = decodeSent(value);
+      // Damaged: the message is sent as if it had not been before.
+      if (record === undefined) return;
+      const known = under.get(owner) ?? [];
+      known.push([ordinalOf(key), record]);
+      under.set(owner, known);
+    });
+    for (const [owner, deliveries] of under) owner.recoverSent(deliveries);
+    this.#scanAll(kept, STEP_MESSAGES, (key, value) => {
+      this.#recoverKept(ownerOf(key), key, value);
+    });
+    this.#scanAll(received, STEP_KEYS, (key) => ownerOf(key)?.recoverReceived(packetIdOf(key)));
+    for (const number of orphans) {
+      this.noteUsed(number);
+      this.#sweeper.addRecovered(number);
+    }
+  }
+
+  #recoverKept(owner: NumberedOwner | undefined, key: Uint8Array, value: Uint8Array): void {
+    if (owner === undefined) return;
+    const lease = decodeKeptLease(key, value);
+    if (lease !== undefined) {
+      owner.recoverKept(lease);
+      return;
+    }
+    // Damaged: it can only go.
+    this.#store.remove("meta", key);
+  }
+
+  #scanAll(
+    prefix: number,
+    stepKeys: number,
+    onRow: (key: Uint8Array, value: Uint8Array) => void,
+  ): void {
+    let from: Uint8Array | undefined;
+    for (;;) {
+      const rows = this.#store.scan("meta", Uint8Array.of(prefix), from, stepKeys);
+      for (const [key, value] of rows) onRow(key, value);
+      const last = rows[rows.length - 1];
+      if (last === undefined || rows.length < stepKeys) return;
+      // The least key behind the last one.
+      from = new Uint8Array(last[0].length + 1);
+      from.set(last[0]);
+    }
+  }
+}

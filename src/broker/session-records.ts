@@ -104,7 +104,7 @@ export const brokerKey = (name: string): Uint8Array => textKey(KEY_BROKER, name)
 export const clientIdOf = (key: Uint8Array): string => text.decode(key.subarray(1));
 
 /** The name in a shared subscription's key. */
-export const sharedNameOf = clientIdOf;
+export const sharedNameOf = (key: Uint8Array): string => text.decode(key.subarray(1));
 
 export const referencesPrefix = (session: number): Uint8Array =>
   numberKey(KEY_REFERENCES, session, 0);

@@ -3,10 +3,12 @@
  * of order.
  *
  *     npm run torture -- --kills 20 --seed 1
+ *     npm run torture -- --damage 200 --seed 1     instead: damages files of stores and salvages them
  */
 import { Command, CommanderError } from "commander";
 import { integerFrom } from "../../firmware-sim/option-values.ts";
 import { BrokerHome } from "../support/broker-process.ts";
+import { runDamages } from "./damage/damage-run.ts";
 import { isClean, runKills } from "./kill/kill-run.ts";
 
 const EXIT_CLEAN = 0;
@@ -17,6 +19,7 @@ interface Flags {
   readonly kills: number;
   readonly seed: number;
   readonly perKill: number;
+  readonly damage?: number;
   readonly json?: true;
 }
 
@@ -33,9 +36,24 @@ function buildCommand(): Command {
       integerFrom(1, 50_000),
       500,
     )
+    .option(
+      "--damage <n>",
+      "instead of kills: damages so many files of stores, salvages them and compares",
+      integerFrom(1, 1_000_000),
+    )
     .option("--json", "the report as JSON on standard output")
     .addHelpText("after", "\nExits 0 when all is well, 1 on any loss, 2 on wrong usage.")
     .exitOverride();
+}
+
+async function damage(damages: number, { seed, json }: Flags): Promise<number> {
+  const say = (line: string): boolean => process.stderr.write(`${line}\n`);
+  say(`seed ${seed}`);
+  const faults = await runDamages({ damages, seed, onProgress: say });
+  if (json) process.stdout.write(`${JSON.stringify({ seed, damages, faults })}\n`);
+  else for (const fault of faults.slice(0, 20)) say(`fault: ${fault}`);
+  say(faults.length === 0 ? "nothing lost that is not reported" : "FAILED");
+  return faults.length === 0 ? EXIT_CLEAN : EXIT_LOSS;
 }
 
 async function torture({ kills, seed, perKill, json }: Flags): Promise<number> {
@@ -80,7 +98,9 @@ async function torture({ kills, seed, perKill, json }: Flags): Promise<number> {
 const command = buildCommand();
 try {
   command.parse();
-  process.exitCode = await torture(command.opts<Flags>());
+  const flags = command.opts<Flags>();
+  const { damage: damages } = flags;
+  process.exitCode = await (damages === undefined ? torture(flags) : damage(damages, flags));
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
   process.exitCode = error.exitCode === 0 ? EXIT_CLEAN : EXIT_USAGE;

@@ -23,6 +23,7 @@ const FOLDERS: Readonly<Record<string, StandardVersion>> = {
   "test/conformance/v5/": "5",
 };
 
+const COMMENT_LINE = /^\s*(?:\/\/|\/?\*).*$/gm;
 const LITERAL = /(["`])((?:(?!\1).)*\[[^[\]]*MQTT-[^[\]]*\]\.?)\1/g;
 const BRACKETS = /((?:\s*\[[^[\]]*\])+)\.?$/;
 const BRACKET = /\[([^[\]]*)\]/g;
@@ -70,12 +71,13 @@ export function claimingTests(): ClaimingTest[] {
     .filter((file) => file.endsWith(".test.ts"))
     .map((file) => `test/${file}`)
     .sort()
-    .flatMap(testsOf);
+    .flatMap((file) => testsIn(readFileSync(join(ROOT, file), "utf8"), file));
 }
 
-function testsOf(file: string): ClaimingTest[] {
-  const text = readFileSync(join(ROOT, file), "utf8");
-  return [...text.matchAll(LITERAL)].flatMap(([, , literal = ""]) => {
+/** The tests in a file's text whose titles name statements; lines that are comments do not count. @throws SyntaxError as `claimsOf` */
+export function testsIn(text: string, file: string): ClaimingTest[] {
+  const code = text.replaceAll(COMMENT_LINE, "");
+  return [...code.matchAll(LITERAL)].flatMap(([, , literal = ""]) => {
     const claims = claimsOf(literal, file);
     if (claims.length === 0) return [];
     const title = literal.replace(BRACKETS, "").replaceAll(/\$\{[^}]*\}/g, "…");

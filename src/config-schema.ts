@@ -282,10 +282,15 @@ export const mqttSchema = z.strictObject({
     { min: 4 * KiB, max: GiB },
     "Most bytes that wait for one slow reader: beyond it QoS 0 is dropped and QoS 1 and 2 wait in the session.",
   ),
+  outputBytesTotalMax: size(
+    "64MiB",
+    { min: 64 * KiB, max: TiB },
+    "Most bytes that wait for all readers together: beyond it each of them may have 16KiB waiting, and QoS 0 is dropped or QoS 1 and 2 wait as at `outputBytesMax`.",
+  ),
   writeTimeoutMs: milliseconds(
     "30s",
     { min: 100, max: HOUR },
-    "With more than `outputBytesMax` waiting and not a byte taken for this long, a client is closed: it does not read.",
+    "With more than `outputBytesMax` (or its share of `outputBytesTotalMax`) waiting and not a byte taken for this long, a client is closed: it does not read.",
   ),
   holdMaxMs: milliseconds(
     "30s",

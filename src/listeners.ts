@@ -8,6 +8,7 @@ import { Admission } from "./net/admission.ts";
 import type { Certificate, CertificateWatch } from "./net/certificate.ts";
 import { Listener, type ListenerOptions } from "./net/listener.ts";
 import { NetworkCounters } from "./net/network-counters.ts";
+import { OutputBudget } from "./net/output-budget.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { NetworkView } from "./telemetry/metrics.ts";
 
@@ -27,12 +28,14 @@ export class Listeners {
   readonly #counters = new NetworkCounters();
   readonly #options: ListenersOptions;
   readonly #admission: Admission;
+  readonly #budget: OutputBudget;
   readonly #listeners: Listener[] = [];
   readonly #watches: CertificateWatch[] = [];
 
   constructor(options: ListenersOptions) {
     this.#options = options;
     const { mqtt } = options.config;
+    this.#budget = new OutputBudget(mqtt.outputBytesTotalMax);
     const limits = {
       perAddressMax: mqtt.connectionsPerAddressMax,
       unauthenticatedMax: mqtt.unauthenticatedConnectionsMax,
@@ -65,6 +68,7 @@ export class Listeners {
     return {
       bytesReceived,
       bytesSent,
+      bytesWaiting: this.#budget.bytes,
       opened,
       dropped: [
         ["too-many-from-address", counters.tooManyFromAddress],
@@ -145,6 +149,7 @@ export class Listeners {
       turn: node.turn,
       counters: this.#counters,
       admission: this.#admission,
+      budget: this.#budget,
       outputBytesMax: mqtt.outputBytesMax,
       writeTimeoutMs: mqtt.writeTimeoutMs,
       packetBytesMax: mqtt.maxPacketBytes,

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { MqttConnection } from "../mqtt/connection.ts";
 import type { Link, Peer } from "../mqtt/link.ts";
 import type { NetworkCounters } from "./network-counters.ts";
+import type { OutputBudget } from "./output-budget.ts";
 import { SocketLink } from "./socket-link.ts";
 import type { Turn } from "./turn.ts";
 import { StreamWire, type Wire } from "./wire.ts";
@@ -10,6 +11,8 @@ import { StreamWire, type Wire } from "./wire.ts";
 export interface ServeOptions {
   readonly turn: Turn;
   readonly counters: NetworkCounters;
+  /** Of all connections of all listeners. */
+  readonly budget: OutputBudget;
   /** Write budget per connection, in bytes. */
   readonly outputBytesMax: number;
   /** With output over budget and no byte taken by the kernel for so long a connection is destroyed. */
@@ -41,6 +44,7 @@ export function acceptOn(
     peer,
     turn,
     counters,
+    budget: options.budget,
     outputBytesMax,
     writeTimeoutMs,
     onRoom: () => connection?.onRoom(),

@@ -2,8 +2,12 @@ import type { Socket } from "node:net";
 import { ByteWriter, recycle } from "../lib/byte-writer.ts";
 import type { Link, Peer } from "../mqtt/link.ts";
 import type { NetworkCounters } from "./network-counters.ts";
+import type { OutputBudget } from "./output-budget.ts";
 import type { Turn, TurnLink } from "./turn.ts";
 import { unsentBytes, type Wire } from "./wire.ts";
+
+/** What one connection may have waiting, however much the others have: small packets always go out. */
+const SHARE_BYTES = 16_384;
 
 /** How long a peer may take to read the last words before its socket is destroyed. */
 const LAST_WORDS_MS = 2_000;
@@ -23,6 +27,8 @@ export interface SocketLinkOptions {
   readonly counters: NetworkCounters;
   /** Write budget, in bytes. */
   readonly outputBytesMax: number;
+  /** That of all connections together. */
+  readonly budget: OutputBudget;
   /** With output over budget and no byte taken by the kernel for so long the connection is destroyed. */
   readonly writeTimeoutMs: number;
   /** `hasRoom` has become true again. */
@@ -38,6 +44,7 @@ export class SocketLink implements Link, TurnLink {
   readonly #options: SocketLinkOptions;
   readonly #wire: Wire;
   readonly #outputBytesMax: number;
+  readonly #shareBytes: number;
   /** Bytes that the wire has and the kernel has not. */
   #queuedBytes = 0;
   #isTouched = false;
@@ -56,12 +63,20 @@ export class SocketLink implements Link, TurnLink {
     this.peer = options.peer;
     this.#wire = options.wire;
     this.#outputBytesMax = options.outputBytesMax;
+    this.#shareBytes = Math.min(SHARE_BYTES, options.outputBytesMax);
   }
 
   get hasRoom(): boolean {
-    if (this.#queuedBytes + this.output.end < this.#outputBytesMax) return true;
+    const max = this.#bytesMax;
+    if (this.#queuedBytes + this.output.end < max) return true;
     this.#wasFull = true;
+    if (this.#queuedBytes >= max) this.#watchReader();
     return false;
+  }
+
+  /** What may wait now: less when all connections together have too much. */
+  get #bytesMax(): number {
+    return this.#options.budget.isFull ? this.#shareBytes : this.#outputBytesMax;
   }
 
   get isFlooded(): boolean {
@@ -103,9 +118,12 @@ export class SocketLink implements Link, TurnLink {
       recycle(bytes);
       return;
     }
-    this.#options.counters.bytesSent += end;
+    const { counters, budget } = this.#options;
+    counters.bytesSent += end;
+    budget.bytes += end;
     wire.write(bytes.subarray(0, end), () => {
       recycle(bytes);
+      budget.bytes -= end;
       this.#onWritten();
     });
     this.#queuedBytes = wire.queuedBytes;
@@ -114,7 +132,7 @@ export class SocketLink implements Link, TurnLink {
 
   #onWritten(): void {
     this.#queuedBytes = this.#wire.queuedBytes;
-    const hasRoom = this.#queuedBytes + this.output.end < this.#outputBytesMax;
+    const hasRoom = this.#queuedBytes + this.output.end < this.#bytesMax;
     if (!hasRoom) return;
     if (this.#isFlooded) {
       this.#isFlooded = false;
@@ -134,6 +152,10 @@ export class SocketLink implements Link, TurnLink {
       this.#isFlooded = true;
       this.#wire.setPaused(true);
     }
+    this.#watchReader();
+  }
+
+  #watchReader(): void {
     if (this.#watch !== undefined) return;
     this.#looksWithoutProgress = 0;
     this.#unsentBytes = unsentBytes(this.#options.socket);
@@ -144,7 +166,7 @@ export class SocketLink implements Link, TurnLink {
   /** Over budget: does the peer read? */
   #look(): void {
     const { socket, onStalled } = this.#options;
-    const isOver = this.#wire.isGone || this.#queuedBytes < this.#outputBytesMax;
+    const isOver = this.#wire.isGone || this.#queuedBytes < this.#bytesMax;
     const unsent = unsentBytes(socket);
     if (!isOver && unsent === this.#unsentBytes) this.#looksWithoutProgress++;
     else this.#looksWithoutProgress = 0;

@@ -48,6 +48,8 @@ export interface NetworkView {
   readonly bytesReceived: number;
   readonly bytesSent: number;
   readonly opened: number;
+  /** Output that the kernel does not have yet. */
+  readonly bytesWaiting: number;
   readonly certificates: readonly (readonly [result: string, count: number])[];
 }
 
@@ -259,6 +261,9 @@ function addClients(collected: Collected, source: MetricsSource): void {
       [bytesSent, { direction: "sent" }],
     ];
   });
+  collected.gauge("rillmq_output_waiting_bytes", "Output that readers have not taken.", [], () => [
+    [source.network().bytesWaiting],
+  ]);
   collected.counter("rillmq_connections_opened_total", "Network connections opened.", [], () => [
     [source.network().opened],
   ]);

@@ -11,6 +11,7 @@ import type { Peer } from "../../src/mqtt/link.ts";
 import { Admission } from "../../src/net/admission.ts";
 import { Listener, type ListenerOptions } from "../../src/net/listener.ts";
 import { NetworkCounters } from "../../src/net/network-counters.ts";
+import { OutputBudget } from "../../src/net/output-budget.ts";
 import { Turn } from "../../src/net/turn.ts";
 import { TestAuthority } from "../support/certificates.ts";
 import { eventually } from "../support/json-process.ts";
@@ -39,6 +40,7 @@ async function listen(
     handshakeTimeoutMs: WAIT_MS,
     turn: new Turn(() => undefined),
     counters,
+    budget: new OutputBudget(1_000_000),
     outputBytesMax: 1_000,
     writeTimeoutMs: 1_000,
     packetBytesMax: 1_000,

@@ -56,6 +56,7 @@ test("Every metric that docs/limits.md names is there.", async () => {
       bytesReceived: 0,
       bytesSent: 0,
       opened: 0,
+      bytesWaiting: 0,
       certificates: [],
     }),
     counters: () => new Counters(),

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { NetworkCounters } from "../../../src/net/network-counters.ts";
+import { OutputBudget } from "../../../src/net/output-budget.ts";
 import { SocketLink } from "../../../src/net/socket-link.ts";
 import { Turn } from "../../../src/net/turn.ts";
 import type { Wire } from "../../../src/net/wire.ts";
@@ -38,7 +39,7 @@ class SlowWire implements Wire {
   }
 }
 
-function fixture(t: TestContext) {
+function fixture(t: TestContext, budget = new OutputBudget(1_000_000), bytesMax = BUDGET) {
   t.mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
   const wire = new SlowWire();
   const socket = new Socket();
@@ -49,7 +50,8 @@ function fixture(t: TestContext) {
     peer: { address: "127.0.0.1", certificateSubject: undefined },
     turn: new Turn(() => undefined),
     counters: new NetworkCounters(),
-    outputBytesMax: BUDGET,
+    budget,
+    outputBytesMax: bytesMax,
     writeTimeoutMs: WRITE_TIMEOUT_MS,
     onRoom: () => {
       seen.room++;
@@ -133,4 +135,35 @@ test("within budget nobody is watched", (t) => {
   write(BUDGET - 1);
   t.mock.timers.tick(WRITE_TIMEOUT_MS * 10);
   assert.equal(seen.stalled, 0);
+});
+
+const SHARE = 16_384;
+
+test("when all together have too much waiting, each keeps a small share and gets its room back as it reads", (t) => {
+  const budget = new OutputBudget(100_000);
+  const big = fixture(t, budget, 1_000_000);
+  t.mock.timers.reset();
+  const small = fixture(t, budget, 1_000_000);
+  big.write(99_999);
+  small.write(SHARE);
+  assert.deepEqual([budget.isFull, big.link.hasRoom, small.link.hasRoom], [true, false, false]);
+  assert.equal(budget.bytes, 99_999 + SHARE);
+  small.wire.drain();
+  assert.deepEqual([budget.isFull, small.link.hasRoom, small.seen.room], [false, true, 1]);
+  small.write(SHARE - 1);
+  assert.deepEqual([budget.isFull, small.link.hasRoom], [true, true]);
+  big.wire.drain();
+  small.wire.drain();
+  assert.deepEqual([budget.bytes, big.link.hasRoom, big.seen.room], [0, true, 1]);
+});
+
+test("a reader that holds its part of a full budget and does not read is destroyed", (t) => {
+  const budget = new OutputBudget(100_000);
+  const { link, socket, seen, write } = fixture(t, budget, 1_000_000);
+  write(100_000);
+  t.mock.timers.tick(WRITE_TIMEOUT_MS * 2);
+  assert.equal(seen.stalled, 0, "below its own budget nobody minds until something waits for it");
+  assert.equal(link.hasRoom, false);
+  t.mock.timers.tick(WRITE_TIMEOUT_MS);
+  assert.deepEqual([seen.stalled, socket.destroyed], [1, true]);
 });

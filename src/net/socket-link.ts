@@ -47,6 +47,10 @@ export class SocketLink implements Link, TurnLink {
   readonly #shareBytes: number;
   /** Bytes that the wire has and the kernel has not. */
   #queuedBytes = 0;
+  #writesUnderWay = 0;
+  #underWayBytes = 0;
+  /** How much of the budget of all is ours. */
+  #countedBytes = 0;
   #isTouched = false;
   #isClosing = false;
   #wasFull = false;
@@ -67,11 +71,15 @@ export class SocketLink implements Link, TurnLink {
   }
 
   get hasRoom(): boolean {
-    const max = this.#bytesMax;
-    if (this.#queuedBytes + this.output.end < max) return true;
+    if (this.#waitingBytes < this.#bytesMax) return true;
     this.#wasFull = true;
-    if (this.#queuedBytes >= max) this.#watchReader();
+    if (this.#writesUnderWay > 0) this.#watchReader();
     return false;
+  }
+
+  /** Written or gathered, and not taken by the kernel. */
+  get #waitingBytes(): number {
+    return this.#queuedBytes + this.output.end;
   }
 
   /** What may wait now: less when all connections together have too much. */
@@ -105,7 +113,9 @@ export class SocketLink implements Link, TurnLink {
   flush(): void {
     this.#isTouched = false;
     const { end } = this.output;
-    if (end > 0) this.#write(end);
+    // Behind a write under way small packets are gathered: each write of its own would cost a buffer.
+    if (end > 0 && (this.#writesUnderWay === 0 || this.#isClosing)) this.#write(end);
+    else if (end > 0) this.#account();
     if (this.#isClosing) this.#end();
     else if (this.#wasFull && this.hasRoom) this.#tellRoom();
   }
@@ -116,24 +126,37 @@ export class SocketLink implements Link, TurnLink {
     const wire = this.#wire;
     if (wire.isGone) {
       recycle(bytes);
+      this.#account();
       return;
     }
-    const { counters, budget } = this.#options;
-    counters.bytesSent += end;
-    budget.bytes += end;
+    this.#options.counters.bytesSent += end;
+    this.#writesUnderWay++;
+    this.#underWayBytes += end;
     wire.write(bytes.subarray(0, end), () => {
       recycle(bytes);
-      budget.bytes -= end;
+      this.#writesUnderWay--;
+      this.#underWayBytes -= end;
       this.#onWritten();
     });
     this.#queuedBytes = wire.queuedBytes;
-    if (this.#queuedBytes >= this.#outputBytesMax) this.#onOverBudget();
+    this.#account();
+  }
+
+  /** What waits has changed. Hot path: per socket and turn. */
+  #account(): void {
+    // Only what is ours: a WebSocket has bytes of its own waiting, too, whose end is not told.
+    const counted = this.#underWayBytes + this.output.end;
+    this.#options.budget.bytes += counted - this.#countedBytes;
+    this.#countedBytes = counted;
+    if (this.#waitingBytes >= this.#outputBytesMax && this.#writesUnderWay > 0)
+      this.#onOverBudget();
   }
 
   #onWritten(): void {
     this.#queuedBytes = this.#wire.queuedBytes;
-    const hasRoom = this.#queuedBytes + this.output.end < this.#bytesMax;
-    if (!hasRoom) return;
+    if (this.#writesUnderWay === 0 && this.output.end > 0) this.#write(this.output.end);
+    else this.#account();
+    if (this.#waitingBytes >= this.#bytesMax) return;
     if (this.#isFlooded) {
       this.#isFlooded = false;
       if (!this.#isPaused && !this.#isClosing) this.#wire.setPaused(false);
@@ -148,7 +171,7 @@ export class SocketLink implements Link, TurnLink {
   }
 
   #onOverBudget(): void {
-    if (!this.#isFlooded && this.#queuedBytes >= this.#outputBytesMax * BUDGETS_MAX) {
+    if (!this.#isFlooded && this.#waitingBytes >= this.#outputBytesMax * BUDGETS_MAX) {
       this.#isFlooded = true;
       this.#wire.setPaused(true);
     }
@@ -166,7 +189,7 @@ export class SocketLink implements Link, TurnLink {
   /** Over budget: does the peer read? */
   #look(): void {
     const { socket, onStalled } = this.#options;
-    const isOver = this.#wire.isGone || this.#queuedBytes < this.#bytesMax;
+    const isOver = this.#wire.isGone || this.#waitingBytes < this.#bytesMax;
     const unsent = unsentBytes(socket);
     if (!isOver && unsent === this.#unsentBytes) this.#looksWithoutProgress++;
     else this.#looksWithoutProgress = 0;

@@ -126,7 +126,8 @@ test("a frozen QoS 1 subscriber without a durable session is ended, and nobody e
 });
 
 test("a frozen QoS 1 subscriber with a durable session gets everything later, and nobody else is slowed down", async (t) => {
-  const broker = await new BrokerHome(t).start();
+  const config = { mqtt: { backlogBytesMax: "256MiB" } };
+  const broker = await new BrokerHome(t).start({ config });
   const frozen = await openFrozen(broker, 1, false);
   await runPairs(broker, 1);
   const rounds = new Map<string, number[]>();

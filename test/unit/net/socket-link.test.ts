@@ -17,6 +17,10 @@ class SlowWire implements Wire {
   isPaused = false;
   readonly #waiting: { readonly count: number; readonly onWritten: () => void }[] = [];
 
+  get writes(): number {
+    return this.#waiting.length;
+  }
+
   write(bytes: Uint8Array, onWritten: () => void): void {
     this.queuedBytes += bytes.length;
     this.#waiting.push({ count: bytes.length, onWritten });
@@ -166,4 +170,40 @@ test("a reader that holds its part of a full budget and does not read is destroy
   assert.equal(link.hasRoom, false);
   t.mock.timers.tick(WRITE_TIMEOUT_MS);
   assert.deepEqual([seen.stalled, socket.destroyed], [1, true]);
+});
+
+test("behind a write under way small packets are gathered, so that a client that pings and does not read costs little", (t) => {
+  const budget = new OutputBudget(1_000_000);
+  const { link, wire, seen, write } = fixture(t, budget, 100_000);
+  for (let i = 0; i < 1_000; i++) write(2);
+  assert.deepEqual([wire.writes, wire.queuedBytes, link.output.end], [1, 2, 1_998]);
+  assert.equal(budget.bytes, 2_000);
+  wire.drain();
+  assert.deepEqual([wire.writes, wire.queuedBytes, link.output.end], [1, 1_998, 0]);
+  wire.drain();
+  assert.deepEqual([wire.queuedBytes, budget.bytes], [0, 0]);
+  // What is gathered counts against the budget as what is written does.
+  for (let i = 0; i < 100_000; i++) write(2);
+  assert.deepEqual([link.hasRoom, wire.isPaused, wire.writes], [false, true, 1]);
+  while (wire.writes > 0) wire.drain();
+  assert.deepEqual([link.hasRoom, wire.isPaused, seen.room, budget.bytes], [true, false, 1, 0]);
+});
+
+test("what was gathered for a connection that is gone is not counted any more", (t) => {
+  const budget = new OutputBudget(1_000_000);
+  const { wire, write } = fixture(t, budget);
+  write(10);
+  write(20);
+  wire.isGone = true;
+  wire.drain();
+  assert.deepEqual([wire.writes, budget.bytes], [0, 0]);
+});
+
+test("the last words go out behind a write under way", (t) => {
+  const { link, wire, write } = fixture(t);
+  write(10);
+  write(20);
+  link.close();
+  link.flush();
+  assert.deepEqual([wire.writes, wire.queuedBytes, wire.isGone], [2, 30, true]);
 });

@@ -226,7 +226,7 @@ export class Broker implements StoreEvents {
         clientsMaximum: this.sessions.onlineMax,
         clientsTotal: this.sessions.size,
         subscriptions: this.subscriptionCount,
-        sharedSubscriptions: 0,
+        sharedSubscriptions: this.shared.size,
         retainedMessages: this.retained.size,
       }),
     });

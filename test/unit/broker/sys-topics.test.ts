@@ -218,6 +218,14 @@ test("A session that nobody came back to in time counts as expired, and the most
   assert.equal(values.get("clients/total"), "1");
 });
 
+test("Shared subscriptions are counted, each once however many share it.", () => {
+  const { node } = nodeWithSys();
+  for (const id of ["a", "b"]) connected(node, id).subscribe("$share/group/t");
+  const client = connected(node);
+  client.subscribe("$SYS/broker/shared_subscriptions/count");
+  assert.equal(valuesOf(client).get("shared_subscriptions/count"), "1");
+});
+
 test("Without the setting there are no such topics.", () => {
   const node = new VirtualNode();
   const client = connected(node);

@@ -286,7 +286,7 @@ test("Overlapping subscriptions deliver one copy with the highest QoS, and with 
   }
 });
 
-test("Without a subscription identifier there is none in the message, and others' identifiers are not in it. [MQTT-3.3.4-3, MQTT-3.3.4-5]", async () => {
+test("Without a subscription identifier there is none in the message, and others' identifiers are not in it. [MQTT-3.3.4-3]", async () => {
   const plain = await join("no-identifier");
   const other = await join("other-identifier");
   await plain.subscribe("identifier");

@@ -4,7 +4,7 @@
  */
 import type { Instant } from "../lib/clock.ts";
 import type { Principal } from "./authenticator.ts";
-import type { Message, MessageProperties, QoS } from "./message.ts";
+import { isMessageAttributes, type Message, type MessageProperties, type QoS } from "./message.ts";
 import { isTopicName, type TopicTable } from "./topic.ts";
 
 const VERSION = 1;
@@ -114,9 +114,10 @@ function isHead(value: unknown): value is Head {
 
 function isProperties(value: NonNullable<Head["properties"]>): boolean {
   if (typeof value !== "object" || value === null) return false;
-  const { isUtf8, contentType, responseTopic, correlationData, userProperties } = value;
+  const { isUtf8, contentType, responseTopic, correlationData, userProperties, attributes } = value;
   return (
     (isUtf8 === undefined || typeof isUtf8 === "boolean") &&
+    (attributes === undefined || isMessageAttributes(attributes)) &&
     [contentType, responseTopic, correlationData].every(isAbsentOrText) &&
     (userProperties === undefined ||
       (Array.isArray(userProperties) && userProperties.every(isUserProperty)))

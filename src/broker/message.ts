@@ -6,6 +6,31 @@ import type { Topic } from "./topic.ts";
 export const QoS = { atMostOnce: 0, atLeastOnce: 1, exactlyOnce: 2 } as const;
 export type QoS = (typeof QoS)[keyof typeof QoS];
 
+/** What the broker itself notes about a message in a stream or a queue; never from a client, never shown as it is. */
+export interface MessageAttributes {
+  /** Names the message for de-duplication. */
+  readonly messageId?: string;
+  /** Of a queue's message: after so many deliveries without ack it is given up. */
+  readonly deliveriesMax?: number;
+  /** Of a queue's message: where it goes then. */
+  readonly deadLetterQueue?: string;
+  /** The queue or stream that gave it up. */
+  readonly reroutedFrom?: string;
+}
+
+/** Looks at attributes that were read back. */
+export function isMessageAttributes(value: unknown): value is MessageAttributes {
+  if (typeof value !== "object" || value === null) return false;
+  const { messageId, deliveriesMax, deadLetterQueue, reroutedFrom } =
+    value as Partial<MessageAttributes>;
+  return (
+    [messageId, deadLetterQueue, reroutedFrom].every(
+      (text) => text === undefined || typeof text === "string",
+    ) &&
+    (deliveriesMax === undefined || Number.isSafeInteger(deliveriesMax))
+  );
+}
+
 /** What travels with a message from publisher to subscriber unaltered [MQTT 5.0 section 3.3.2.3]. */
 export interface MessageProperties {
   /** True: the payload is UTF-8 (payload format indicator 1). */
@@ -15,6 +40,7 @@ export interface MessageProperties {
   readonly correlationData?: Uint8Array;
   /** Name and value, in the publisher's order; names may repeat. */
   readonly userProperties?: readonly (readonly [string, string])[];
+  readonly attributes?: MessageAttributes;
 }
 
 /**

@@ -100,6 +100,8 @@ export interface Store {
   listen(events: StoreEvents): void;
   /** The log of this name; made (and staged) when it is new. Names are stable over restarts. */
   openLog(name: string): LogId;
+  /** Gives a log another name, which none has yet; goes with the open group. */
+  renameLog(log: LogId, name: string): void;
   /** The names of all logs there are, by id. */
   logNames(): ReadonlyMap<LogId, string>;
   /** Why `append` should not be called now. The caller asks before; control records may ignore it. */
@@ -130,6 +132,8 @@ export interface Store {
    */
   read(log: LogId, from: Sequence, recordsMax: number, bytesMax: number): LogBatch;
   stats(log: LogId): LogStats;
+  /** The sequence that the next record appended to this log gets, if all commits before it succeed. */
+  nextSequence(log: LogId): Sequence;
   /**
    * Allows the deletion of records before a sequence that also have ordinals below `beforeOrdinal`. Deletes whole
    * chunks with the next commits; the last chunk of a log always stays, because it carries the log's numbers. Returns the

@@ -15,6 +15,10 @@ export class Topic {
   route: unknown = undefined;
   /** The stream that captures it, null for none; undefined: not looked up yet. Owned by Streams. */
   capture: unknown = undefined;
+  /** Version of the queues' filters that `queues` was made from; -1: none. Owned by Queues. */
+  queuesVersion = -1;
+  /** Owned by Queues. */
+  queues: unknown = undefined;
   /** Messages accepted for it since it is in the table. Counted by Broker. */
   messages = 0;
 

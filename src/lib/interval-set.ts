@@ -58,6 +58,18 @@ export class IntervalSet {
     return added;
   }
 
+  /** Removes all numbers below `end`. */
+  removeBelow(end: number): void {
+    const run = this.#runAtOrAfter(end);
+    for (let i = 0; i < run; i++) this.#size -= (this.#to[i] ?? 0) - (this.#from[i] ?? 0) + 1;
+    this.#from.splice(0, run);
+    this.#to.splice(0, run);
+    const from = this.#from[0];
+    if (from === undefined || from >= end) return;
+    this.#size -= end - from;
+    this.#from[0] = end;
+  }
+
   /** The smallest number at or after the given one that is not in the set. */
   firstMissing(from: number): number {
     const run = this.#runAtOrAfter(from);

@@ -4,7 +4,7 @@ import type { OpenChunk } from "./group.ts";
 /** The numbers of one log. What readers may see moves only when a commit is flushed. */
 export class LogState {
   readonly id: LogId;
-  readonly name: string;
+  name: string;
 
   /** First sequence still there, flushed. */
   firstSequence = 1;
@@ -12,6 +12,8 @@ export class LogState {
   flushedEnd = 1;
   /** The next sequence to give out, when a group is sealed. */
   nextSequence = 1;
+  /** Records of the open group that have no sequence yet. */
+  unnumbered = 0;
 
   /** First sequence of the first chunk that is physically there; undefined: no chunk yet. */
   firstChunk: number | undefined = undefined;

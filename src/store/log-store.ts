@@ -169,6 +169,15 @@ export class LogStore implements Store {
     return log.id;
   }
 
+  renameLog(log: LogId, name: string): void {
+    if (this.#logIds.has(name)) throw new Error(`there is a log ${name} already`);
+    const state = this.#log(log);
+    this.#logIds.delete(state.name);
+    state.name = name;
+    this.#logIds.set(name, log);
+    this.#change("meta", ...logNameChange(state));
+  }
+
   logNames(): ReadonlyMap<LogId, string> {
     return new Map(this.#logs.map((log) => [log.id, log.name]));
   }
@@ -221,6 +230,7 @@ export class LogStore implements Store {
       epoch: this.epoch,
     };
     group.records.push(record);
+    state.unnumbered++;
     if (!this.#isSealScheduled) this.#scheduleSeal();
     return record;
   }
@@ -269,6 +279,11 @@ export class LogStore implements Store {
       bytes: state.liveBytes,
       oldestAt: this.#oldestAt(state),
     };
+  }
+
+  nextSequence(log: LogId): Sequence {
+    const state = this.#log(log);
+    return (state.nextSequence + state.unnumbered) as Sequence;
   }
 
   trim(log: LogId, before: Sequence, beforeOrdinal: Ordinal): Sequence {
@@ -365,6 +380,7 @@ export class LogStore implements Store {
       const log = record === undefined ? undefined : this.#logs[record.log];
       if (record === undefined || log === undefined) continue;
       record.sequence = log.nextSequence++ as Sequence;
+      log.unnumbered--;
       record.ordinal = (this.#nextOrdinal + index) as Ordinal;
     }
     return records.length;

@@ -311,6 +311,14 @@ export class MemoryStore implements Store {
     return this.#store.stats(log);
   }
 
+  renameLog(log: LogId, name: string): void {
+    this.#store.renameLog(log, name);
+  }
+
+  nextSequence(log: LogId): Sequence {
+    return this.#store.nextSequence(log);
+  }
+
   trim(log: LogId, before: Sequence, beforeOrdinal: Ordinal): Sequence {
     return this.#store.trim(log, before, beforeOrdinal);
   }

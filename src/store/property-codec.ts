@@ -1,13 +1,18 @@
 /**
  * Properties of a message in a record:
  *
- *     u8      which: 1 isUtf8 given, 2 isUtf8 true, 4 contentType, 8 responseTopic, 16 correlationData, 32 userProperties
+ *     u8      which: 1 isUtf8 given, 2 isUtf8 true, 4 contentType, 8 responseTopic, 16 correlationData, 32 userProperties, 64 attributes
  *     text    contentType         (varint length, UTF-8)
  *     text    responseTopic
  *     bytes   correlationData     (varint length)
  *     varint  number of user properties, then name and value of each, in the publisher's order
+ *     text    the broker's attributes, JSON
  */
-import type { MessageProperties } from "../broker/message.ts";
+import {
+  isMessageAttributes,
+  type MessageAttributes,
+  type MessageProperties,
+} from "../broker/message.ts";
 import { writeVarint } from "./numbers.ts";
 import type { RecordReader } from "./record-reader.ts";
 
@@ -17,6 +22,7 @@ const HAS_CONTENT_TYPE = 4;
 const HAS_RESPONSE_TOPIC = 8;
 const HAS_CORRELATION_DATA = 16;
 const HAS_USER_PROPERTIES = 32;
+const HAS_ATTRIBUTES = 64;
 
 function textBytesMax(text: string | undefined): number {
   return text === undefined ? 0 : 8 + text.length * 3;
@@ -29,6 +35,9 @@ export function propertyBytesMax(properties: MessageProperties): number {
   if (properties.correlationData !== undefined) bytes += 8 + properties.correlationData.length;
   for (const [name, value] of properties.userProperties ?? []) {
     bytes += textBytesMax(name) + textBytesMax(value);
+  }
+  if (properties.attributes !== undefined) {
+    bytes += textBytesMax(JSON.stringify(properties.attributes));
   }
   return bytes;
 }
@@ -44,14 +53,16 @@ export function encodeProperties(
   at: number,
   properties: MessageProperties,
 ): number {
-  const { isUtf8, contentType, responseTopic, correlationData, userProperties } = properties;
+  const { isUtf8, contentType, responseTopic, correlationData, userProperties, attributes } =
+    properties;
   target[at] =
     (isUtf8 === undefined ? 0 : HAS_IS_UTF8) |
     (isUtf8 === true ? IS_UTF8 : 0) |
     (contentType === undefined ? 0 : HAS_CONTENT_TYPE) |
     (responseTopic === undefined ? 0 : HAS_RESPONSE_TOPIC) |
     (correlationData === undefined ? 0 : HAS_CORRELATION_DATA) |
-    (userProperties === undefined ? 0 : HAS_USER_PROPERTIES);
+    (userProperties === undefined ? 0 : HAS_USER_PROPERTIES) |
+    (attributes === undefined ? 0 : HAS_ATTRIBUTES);
   let end = at + 1;
   if (contentType !== undefined) end = writeText(target, end, contentType);
   if (responseTopic !== undefined) end = writeText(target, end, responseTopic);
@@ -67,6 +78,7 @@ export function encodeProperties(
       end = writeText(target, end, value);
     }
   }
+  if (attributes !== undefined) end = writeText(target, end, JSON.stringify(attributes));
   return end;
 }
 
@@ -86,5 +98,21 @@ export function decodeProperties(reader: RecordReader): MessageProperties {
     }
     properties.userProperties = pairs;
   }
+  if (which & HAS_ATTRIBUTES) {
+    const attributes = attributesOf(reader.readText());
+    if (attributes === undefined) reader.isDamaged = true;
+    else properties.attributes = attributes;
+  }
   return properties;
+}
+
+/** What was stored is not trusted: undefined when it makes no sense. */
+function attributesOf(text: string): MessageAttributes | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  return isMessageAttributes(value) ? value : undefined;
 }

@@ -1,0 +1,156 @@
+/**
+ * Messages of queues that nobody gets yet: rows in the order in which they are due (queue-records.ts). When one is due it moves to its
+ * queue's log, in one commit. In memory is only when the next is due, however many there are.
+ */
+import type { Instant } from "../lib/clock.ts";
+import type { Deadline, DeadlineHeap } from "../lib/deadline-heap.ts";
+import type { Due } from "./due.ts";
+import type { Message } from "./message.ts";
+import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
+import { DELAYED_PREFIX, delayedKey, delayedOf } from "./queue-records.ts";
+import type { CommitNumber, Store } from "./store.ts";
+import type { TopicTable } from "./topic.ts";
+
+/** Rows moved or read in one step. */
+const STEP_ROWS = 500;
+/** Between steps when there is more that is due. */
+const STEP_MS = 1;
+
+export interface DelayedContext {
+  readonly store: Store;
+  readonly topics: TopicTable;
+  readonly deadlines: DeadlineHeap<Due>;
+  readonly now: () => Instant;
+  /** A message of a queue is due; its row goes in the same group. `bytes` as `add` said. */
+  readonly onDue: (queue: number, message: Message, bytes: number) => void;
+}
+
+interface Staged {
+  readonly key: Uint8Array;
+  readonly queue: number;
+  readonly dueAt: Instant;
+  readonly commit: CommitNumber;
+}
+
+const latin1 = new TextDecoder("latin1");
+const nameOf = (key: Uint8Array): string => latin1.decode(key);
+
+export class DelayedMessages implements Due {
+  readonly #context: DelayedContext;
+  /** Rows that are not flushed, so that no scan finds them. */
+  #staged: Staged[] = [];
+  /** Rows that are moved or removed, until that is flushed and no scan finds them any more: by key, the commit. */
+  readonly #gone = new Map<string, CommitNumber>();
+  #lastNumber = 0;
+  #deadline: Deadline<Due> | undefined;
+
+  constructor(context: DelayedContext) {
+    this.#context = context;
+  }
+
+  /** Stages a message that is due at `dueAt`; returns what it takes, in bytes. */
+  add(dueAt: Instant, queue: number, message: Message): number {
+    const { store, now } = this.#context;
+    // Grows also over restarts, because the log's time does.
+    this.#lastNumber = Math.max(this.#lastNumber + 1, Math.floor(now()) * 1_024);
+    const key = delayedKey(dueAt, queue, this.#lastNumber);
+    const value = encodeMessageRecord(message);
+    store.put("meta", key, value);
+    this.#forgetFlushed();
+    this.#staged.push({ key, queue, dueAt, commit: store.openCommit });
+    this.#schedule(dueAt);
+    return key.length + value.length;
+  }
+
+  /** After a restart. `visit` is told all there are and answers false for those of a queue that is gone. Returns how many were damaged. */
+  recover(visit: (queue: number, message: Message, bytes: number) => boolean): number {
+    const { store, topics } = this.#context;
+    let damaged = 0;
+    let first: Instant | undefined;
+    for (const [key, value] of this.#rows()) {
+      const { dueAt, queue } = delayedOf(key);
+      const message = decodeMessageRecord(value, topics);
+      if (message === undefined) damaged++;
+      if (message === undefined || !visit(queue, message, key.length + value.length)) {
+        store.remove("meta", key);
+      } else {
+        first ??= dueAt as Instant;
+      }
+    }
+    if (first !== undefined) this.#schedule(first);
+    return damaged;
+  }
+
+  /** Removes all of a queue. */
+  removeAll(queue: number): void {
+    for (const [key] of this.#rows()) if (delayedOf(key).queue === queue) this.#remove(key);
+    for (const staged of this.#staged) if (staged.queue === queue) this.#remove(staged.key);
+    this.#staged = this.#staged.filter((staged) => staged.queue !== queue);
+  }
+
+  onDue(now: Instant): void {
+    this.#deadline = undefined;
+    this.#forgetFlushed();
+    const { store, topics } = this.#context;
+    let moved = 0;
+    let next = Number.POSITIVE_INFINITY;
+    for (const [key, value] of this.#rows()) {
+      const { dueAt, queue } = delayedOf(key);
+      if (dueAt > now) {
+        next = dueAt;
+        break;
+      }
+      if (this.#gone.has(nameOf(key))) continue;
+      if (moved++ === STEP_ROWS) {
+        next = now + STEP_MS;
+        break;
+      }
+      this.#remove(key);
+      const message = decodeMessageRecord(value, topics);
+      if (message !== undefined) this.#context.onDue(queue, message, key.length + value.length);
+    }
+    // A row that is due and not flushed yet is looked for again soon.
+    for (const { dueAt } of this.#staged) next = Math.min(next, Math.max(dueAt, now + STEP_MS));
+    if (next < Number.POSITIVE_INFINITY && store.refusal() !== "failed") {
+      this.#schedule(next as Instant);
+    }
+  }
+
+  #remove(key: Uint8Array): void {
+    const { store } = this.#context;
+    store.remove("meta", key);
+    this.#gone.set(nameOf(key), store.openCommit);
+  }
+
+  #forgetFlushed(): void {
+    const { flushedCommit } = this.#context.store;
+    const isOpen = ({ commit }: Staged): boolean => commit > flushedCommit;
+    if (this.#staged[0] !== undefined && !isOpen(this.#staged[0])) {
+      this.#staged = this.#staged.filter(isOpen);
+    }
+    for (const [name, commit] of this.#gone) {
+      if (commit > flushedCommit) return;
+      this.#gone.delete(name);
+    }
+  }
+
+  *#rows(): Generator<[key: Uint8Array, value: Uint8Array]> {
+    let from: Uint8Array | undefined;
+    for (;;) {
+      const rows = this.#context.store.scan("meta", DELAYED_PREFIX, from, STEP_ROWS);
+      yield* rows;
+      const last = rows[rows.length - 1];
+      if (last === undefined || rows.length < STEP_ROWS) return;
+      // The least key behind the last one.
+      from = new Uint8Array(last[0].length + 1);
+      from.set(last[0]);
+    }
+  }
+
+  #schedule(at: Instant): void {
+    const { deadlines } = this.#context;
+    if (this.#deadline !== undefined && this.#deadline.at <= at) return;
+    deadlines.cancel(this.#deadline);
+    this.#deadline = deadlines.add(at, this);
+  }
+}

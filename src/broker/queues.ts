@@ -1,0 +1,367 @@
+/**
+ * All queues: made, changed and deleted while the broker runs; what is sent to them, at once or after a delay; what they give
+ * up; and their state at the seal of each group.
+ */
+import { after, type Instant } from "../lib/clock.ts";
+import type { DeadlineHeap } from "../lib/deadline-heap.ts";
+import { DelayedMessages } from "./delayed-messages.ts";
+import type { Due } from "./due.ts";
+import type { Message, MessageAttributes } from "./message.ts";
+import { type GiveUpReason, Queue, type QueueContext, type Settled } from "./queue.ts";
+import {
+  decodeQueue,
+  encodeQueue,
+  QUEUE_PREFIX,
+  type QueueSettings,
+  queueKey,
+} from "./queue-records.ts";
+import {
+  type CommitNumber,
+  type LogId,
+  type LogRecord,
+  NO_COMMIT,
+  type Sequence,
+  type Store,
+} from "./store.ts";
+import { filterMatches, type Topic, type TopicTable } from "./topic.ts";
+
+/** Names of logs that belong to nobody. */
+const FREE_LOG = "free/";
+const LOG_PREFIX = "queue/";
+
+export interface QueueLimits {
+  readonly queuesMax: number;
+  /** What a queue that is made by its first use is told. */
+  readonly defaults: Omit<QueueSettings, "name" | "filters">;
+}
+
+/** What is lost or moved, for counters and the log. */
+export interface QueueEvents {
+  readonly onGivenUp: (queue: string, reason: GiveUpReason, to: string | undefined) => void;
+}
+
+/** How a message is to be treated. */
+export interface SendOptions {
+  readonly messageId?: string | undefined;
+  readonly delayMs?: number | undefined;
+  readonly deliveriesMax?: number | undefined;
+  readonly deadLetterQueue?: string | undefined;
+  readonly reroutedFrom?: string | undefined;
+}
+
+/** What became of a send. */
+export type SendResult =
+  | {
+      readonly isTaken: true;
+      /** Undefined while it is delayed. */
+      readonly sequence: Sequence | undefined;
+      readonly delayedUntil: Instant | undefined;
+      readonly isDuplicate: boolean;
+      /** What its answer waits for. */
+      readonly commit: CommitNumber;
+    }
+  | { readonly isTaken: false; readonly refusal: "full" };
+
+export interface QueuesContext {
+  readonly store: Store;
+  readonly topics: TopicTable;
+  readonly deadlines: DeadlineHeap<Due>;
+  readonly now: () => Instant;
+  readonly limits: QueueLimits;
+  readonly events: QueueEvents;
+}
+
+export class Queues {
+  readonly #context: QueuesContext;
+  readonly #queueContext: QueueContext;
+  readonly #queues = new Map<string, Queue>();
+  readonly #byNumber = new Map<number, Queue>();
+  readonly #delayed: DelayedMessages;
+  /** Queues with messages that are not flushed yet. */
+  readonly #fed = new Set<Queue>();
+  #lastNumber = 0;
+  /** Grows when filters may match otherwise than before. */
+  #filtersVersion = 0;
+
+  constructor(context: QueuesContext) {
+    this.#context = context;
+    const { store, now, deadlines } = context;
+    const scheduled = new Map<Queue, { at: Instant; cancel: () => void }>();
+    this.#queueContext = {
+      store,
+      now,
+      schedule: (queue, at) => {
+        const before = scheduled.get(queue);
+        if (before !== undefined && before.at <= at) return;
+        before?.cancel();
+        const deadline = deadlines.add(at, {
+          onDue: (time) => {
+            scheduled.delete(queue);
+            if (!queue.isDeleted) queue.onDue(time);
+          },
+        });
+        scheduled.set(queue, { at, cancel: () => deadlines.cancel(deadline) });
+      },
+      giveUp: (queue, record, to, reason) => this.#giveUp(queue, record, to, reason),
+    };
+    this.#delayed = new DelayedMessages({
+      store,
+      topics: context.topics,
+      deadlines,
+      now,
+      onDue: (number, message, bytes) => this.#onDelayOver(number, message, bytes),
+    });
+  }
+
+  get size(): number {
+    return this.#queues.size;
+  }
+
+  all(): IterableIterator<Queue> {
+    return this.#queues.values();
+  }
+
+  get(name: string): Queue | undefined {
+    return this.#queues.get(name);
+  }
+
+  /** Reads what is on disk. Returns how many records were damaged. */
+  recover(): number {
+    const { store } = this.#context;
+    let damaged = 0;
+    for (const [key, value] of store.scan("meta", QUEUE_PREFIX)) {
+      const record = decodeQueue(value);
+      if (record === undefined) {
+        damaged++;
+        store.remove("meta", key);
+        continue;
+      }
+      this.#lastNumber = Math.max(this.#lastNumber, record.number);
+      const queue = this.#enter(record.number, record.settings);
+      damaged += queue.recover();
+    }
+    damaged += this.#delayed.recover((number, message, bytes) => {
+      const queue = this.#byNumber.get(number);
+      if (queue === undefined) return false;
+      queue.delayedMessages++;
+      queue.delayedBytes += bytes;
+      const messageId = message.properties?.attributes?.messageId;
+      const known = { sequence: 0 as Sequence, commit: NO_COMMIT, at: message.receivedAt };
+      if (messageId !== undefined) queue.duplicates.remember(messageId, known);
+      return true;
+    });
+    return damaged;
+  }
+
+  /** The queue of this name, made with the defaults when there is none; undefined: there are too many. */
+  open(name: string): Queue | undefined {
+    const known = this.#queues.get(name);
+    if (known !== undefined) return known;
+    return this.create({ ...this.#context.limits.defaults, name, filters: [] });
+  }
+
+  /** Makes a queue that is not there; undefined: there are too many. Goes with the open group. */
+  create(settings: QueueSettings): Queue | undefined {
+    const { store, limits } = this.#context;
+    if (this.#queues.size >= limits.queuesMax) return undefined;
+    const number = ++this.#lastNumber;
+    store.put("meta", queueKey(settings.name), encodeQueue({ version: 1, number, settings }));
+    return this.#enter(number, settings);
+  }
+
+  /** Changes what a queue is told; from now on. */
+  update(queue: Queue, settings: QueueSettings): CommitNumber {
+    const { store } = this.#context;
+    queue.settings = settings;
+    queue.duplicates.windowMs = settings.duplicateWindowMs;
+    this.#filtersVersion++;
+    const record = { version: 1, number: queue.number, settings } as const;
+    store.put("meta", queueKey(settings.name), encodeQueue(record));
+    return store.openCommit;
+  }
+
+  /** Deletes a queue with all that is in it; the space comes back. Its receivers are the caller's affair. */
+  delete(queue: Queue): CommitNumber {
+    const { store } = this.#context;
+    this.purge(queue);
+    queue.isDeleted = true;
+    queue.forget();
+    this.#queues.delete(queue.name);
+    this.#byNumber.delete(queue.number);
+    this.#fed.delete(queue);
+    this.#filtersVersion++;
+    store.remove("meta", queueKey(queue.name));
+    store.renameLog(queue.log, `${FREE_LOG}${queue.log}`);
+    return store.openCommit;
+  }
+
+  /**
+   * Sends a message; copies what it needs of it. `mustTake`: limits do not count (dead letters and what is moved: it was within
+   * the limits where it comes from). Whether the store has room is asked before.
+   */
+  send(queue: Queue, message: Message, options: SendOptions = {}, mustTake = false): SendResult {
+    const { store, now } = this.#context;
+    const at = now();
+    const { messageId, delayMs = 0 } = options;
+    if (messageId !== undefined) {
+      const known = queue.duplicates.find(messageId, at);
+      if (known !== undefined) {
+        const sequence = known.sequence === 0 ? undefined : known.sequence;
+        const { commit } = known;
+        return { isTaken: true, sequence, delayedUntil: undefined, isDuplicate: true, commit };
+      }
+    }
+    if (!mustTake && queue.isFull) return { isTaken: false, refusal: "full" };
+    const kept = withAttributes(message, queue.settings, options, at);
+    const delayedUntil = delayMs > 0 ? after(at, delayMs) : undefined;
+    let sequence: Sequence | undefined;
+    if (delayedUntil === undefined) sequence = this.#append(queue, kept);
+    else {
+      queue.delayedMessages++;
+      queue.delayedBytes += this.#delayed.add(delayedUntil, queue.number, kept);
+    }
+    const commit = store.openCommit;
+    if (messageId !== undefined) {
+      queue.duplicates.remember(messageId, { sequence: sequence ?? (0 as Sequence), commit, at });
+    }
+    return { isTaken: true, sequence, delayedUntil, isDuplicate: false, commit };
+  }
+
+  /** Moves deliveries to the end of a queue (the same or another one), in one commit. */
+  requeue(from: Queue, deliveries: readonly number[], to: Queue, delayMs: number): Settled {
+    return from.move(deliveries, (record) => {
+      const { deliveriesMax, deadLetterQueue } = record.properties?.attributes ?? {};
+      const reroutedFrom = to === from ? undefined : from.name;
+      const options = { delayMs, deliveriesMax, deadLetterQueue, reroutedFrom };
+      this.send(to, record, options, true);
+    });
+  }
+
+  /** Settles everything in a queue, delayed messages too; returns how many. */
+  purge(queue: Queue): { readonly count: number; readonly commit: CommitNumber } {
+    const { count, commit } = queue.purge();
+    const delayed = queue.delayedMessages;
+    if (delayed > 0) this.#delayed.removeAll(queue.number);
+    queue.delayedMessages = 0;
+    queue.delayedBytes = 0;
+    return { count: count + delayed, commit };
+  }
+
+  /** The queues that publishes to a topic go into. Hot path: per message; looked up once per topic. */
+  of(topic: Topic): readonly Queue[] {
+    if (topic.queuesVersion !== this.#filtersVersion) {
+      topic.queuesVersion = this.#filtersVersion;
+      topic.queues = [...this.#queues.values()].filter(({ settings }) =>
+        settings.filters.some((filter) => filterMatches(filter, topic.text)),
+      );
+    }
+    return topic.queues as readonly Queue[];
+  }
+
+  /** The open group is being sealed. */
+  onSealing(): void {
+    for (const queue of this.#queues.values()) queue.onSealing();
+  }
+
+  /** A commit is on disk: what it brought may be handed out. */
+  onFlushed(): void {
+    if (this.#fed.size === 0) return;
+    const fed = [...this.#fed];
+    this.#fed.clear();
+    for (const queue of fed) {
+      if (queue.isDeleted) continue;
+      queue.trim();
+      queue.pump();
+      // Staged behind the commit that was flushed: asked again after the next.
+      if (this.#context.store.nextSequence(queue.log) > queue.flushedEnd) this.#fed.add(queue);
+    }
+  }
+
+  /** Once a second: what is too old is forgotten or given up. */
+  onChores(now: Instant): void {
+    for (const queue of this.#queues.values()) {
+      queue.duplicates.expire(now);
+      if (queue.receiverCount === 0) queue.expireFront(now);
+    }
+  }
+
+  #enter(number: number, settings: QueueSettings): Queue {
+    const log = this.#logOf(settings.name);
+    const queue = new Queue(this.#queueContext, number, log, settings);
+    this.#queues.set(settings.name, queue);
+    this.#byNumber.set(number, queue);
+    this.#filtersVersion++;
+    return queue;
+  }
+
+  /** Its log, or one that nobody has any more, or a new one. */
+  #logOf(name: string): LogId {
+    const { store } = this.#context;
+    const wanted = `${LOG_PREFIX}${name}`;
+    for (const [log, known] of store.logNames()) if (known === wanted) return log;
+    for (const [log, known] of store.logNames()) {
+      if (!known.startsWith(FREE_LOG)) continue;
+      store.renameLog(log, wanted);
+      return log;
+    }
+    return store.openLog(wanted);
+  }
+
+  #append(queue: Queue, message: Message): Sequence {
+    const { store } = this.#context;
+    const sequence = store.nextSequence(queue.log);
+    store.append(queue.log, message);
+    this.#fed.add(queue);
+    return sequence;
+  }
+
+  #onDelayOver(number: number, message: Message, bytes: number): void {
+    const queue = this.#byNumber.get(number);
+    if (queue === undefined) return;
+    queue.delayedMessages--;
+    queue.delayedBytes -= bytes;
+    this.#append(queue, message);
+  }
+
+  #giveUp(
+    queue: Queue,
+    record: LogRecord | undefined,
+    to: string | undefined,
+    reason: GiveUpReason,
+  ): void {
+    const target = to === undefined || to === queue.name ? undefined : this.open(to);
+    if (record !== undefined && target !== undefined) {
+      // It does not expire there, nor is it given up again.
+      const message = { ...record, expiresAt: undefined };
+      this.send(target, message, { reroutedFrom: queue.name }, true);
+    }
+    this.#context.events.onGivenUp(queue.name, reason, target?.name);
+  }
+}
+
+/** The message as the queue keeps it. */
+function withAttributes(
+  message: Message,
+  settings: QueueSettings,
+  options: SendOptions,
+  at: Instant,
+): Message {
+  const { messageId, deliveriesMax, deadLetterQueue, reroutedFrom, delayMs = 0 } = options;
+  const attributes: MessageAttributes = {
+    ...(messageId === undefined ? {} : { messageId }),
+    ...(deliveriesMax === undefined ? {} : { deliveriesMax }),
+    ...(deadLetterQueue === undefined ? {} : { deadLetterQueue }),
+    ...(reroutedFrom === undefined ? {} : { reroutedFrom }),
+  };
+  const hasAny = Object.keys(attributes).length > 0;
+  const { attributes: _before, ...others } = message.properties ?? {};
+  const properties = hasAny
+    ? { ...others, attributes }
+    : message.properties === undefined
+      ? undefined
+      : others;
+  // Counted from when it can be received.
+  const limit = settings.expiryMs > 0 ? after(at, settings.expiryMs + delayMs) : undefined;
+  const expiresAt = reroutedFrom === undefined ? (message.expiresAt ?? limit) : message.expiresAt;
+  return { ...message, properties, expiresAt };
+}

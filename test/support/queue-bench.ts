@@ -1,0 +1,147 @@
+/** Queues on a memory store, a virtual clock and flushes by hand; for tests. */
+
+import type { Due } from "../../src/broker/due.ts";
+import type { Queue, QueueDelivery, QueueReceiver } from "../../src/broker/queue.ts";
+import type { QueueSettings } from "../../src/broker/queue-records.ts";
+import { Queues, type SendOptions, type SendResult } from "../../src/broker/queues.ts";
+import { TopicTable } from "../../src/broker/topic.ts";
+import type { Instant } from "../../src/lib/clock.ts";
+import { DeadlineHeap } from "../../src/lib/deadline-heap.ts";
+import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
+
+export const DEFAULTS: Omit<QueueSettings, "name" | "filters"> = {
+  bytesMax: 1_048_576,
+  messagesMax: 1_000,
+  deliveriesMax: 3,
+  deadLetterQueue: undefined,
+  visibilityMs: 30_000,
+  expiryMs: 0,
+  duplicateWindowMs: 120_000,
+};
+
+/** Somebody who takes messages and remembers them. */
+export class Taker implements QueueReceiver {
+  room: number;
+  readonly visibilityMs: number;
+  readonly got: { text: string; delivery: number; count: number; visibleAt: number }[] = [];
+
+  constructor(room = 1_000, visibilityMs = 30_000) {
+    this.room = room;
+    this.visibilityMs = visibilityMs;
+  }
+
+  deliver({ delivery, record, deliveryCount, visibleAt }: QueueDelivery): void {
+    this.room--;
+    const text = Buffer.from(
+      record.bytes.subarray(record.payloadStart, record.payloadEnd),
+    ).toString();
+    this.got.push({ text, delivery, count: deliveryCount, visibleAt });
+  }
+
+  onPumped(): void {}
+
+  get texts(): string[] {
+    return this.got.map(({ text }) => text);
+  }
+}
+
+export class QueueBench {
+  readonly disk = new MemoryDisk();
+  readonly givenUp: string[] = [];
+  readonly topics = new TopicTable();
+  readonly #defaults: typeof DEFAULTS;
+  store!: MemoryStore;
+  queues!: Queues;
+  deadlines!: DeadlineHeap<Due>;
+  ms = 1_000_000;
+
+  constructor(defaults: Partial<typeof DEFAULTS> = {}) {
+    this.#defaults = { ...DEFAULTS, ...defaults };
+    this.#open();
+  }
+
+  get now(): Instant {
+    return this.ms as Instant;
+  }
+
+  queue(name = "q"): Queue {
+    const queue = this.queues.open(name);
+    if (queue === undefined) throw new Error("too many queues");
+    return queue;
+  }
+
+  send(text: string, options: SendOptions = {}, name = "q", expiryMs?: number): SendResult {
+    const bytes = Buffer.from(text);
+    const message = {
+      topic: this.topics.of(name),
+      qos: 1 as const,
+      retain: false,
+      bytes,
+      payloadStart: 0,
+      payloadEnd: bytes.length,
+      properties: undefined,
+      publisherId: "sender",
+      receivedAt: this.now,
+      expiresAt: expiryMs === undefined ? undefined : ((this.ms + expiryMs) as Instant),
+    };
+    return this.queues.send(this.queue(name), message, options);
+  }
+
+  /** Takes what there is, up to `room`, and stays for no more. */
+  take(room = 1_000, name = "q", visibilityMs = 30_000): Taker {
+    const taker = new Taker(room, visibilityMs);
+    const queue = this.queue(name);
+    queue.addReceiver(taker);
+    queue.pump();
+    queue.removeReceiver(taker);
+    return taker;
+  }
+
+  flush(): void {
+    while (this.store.flush());
+  }
+
+  /** Lets time pass, flushing all the time. */
+  advance(ms: number): void {
+    const until = this.ms + ms;
+    this.flush();
+    for (;;) {
+      const next = this.deadlines.next();
+      if (next === undefined || next > until) break;
+      this.ms = Math.max(this.ms, next);
+      this.deadlines.takeDue(this.now)?.onDue(this.now);
+      this.flush();
+    }
+    this.ms = until;
+    this.queues.onChores(this.now);
+    this.flush();
+  }
+
+  /** What was not flushed is gone. */
+  crash(): void {
+    this.#open();
+  }
+
+  #open(): void {
+    this.store = new MemoryStore(this.disk, { flushes: "manual" });
+    this.deadlines = new DeadlineHeap<Due>();
+    this.queues = new Queues({
+      store: this.store,
+      topics: this.topics,
+      deadlines: this.deadlines,
+      now: () => this.now,
+      limits: { queuesMax: 100, defaults: this.#defaults },
+      events: {
+        onGivenUp: (queue, reason, to) => this.givenUp.push(`${queue} ${reason} ${to ?? "-"}`),
+      },
+    });
+    this.store.listen({
+      onSealing: () => this.queues.onSealing(),
+      onFlushed: () => this.queues.onFlushed(),
+      onFailed: (_commit, error) => {
+        throw error;
+      },
+    });
+    this.queues.recover();
+  }
+}

@@ -5,9 +5,10 @@
 import { after, type Instant } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { DelayedMessages } from "./delayed-messages.ts";
+import type { GiveUpReason, Settled } from "./deliveries.ts";
 import type { Due } from "./due.ts";
 import type { Message, MessageAttributes } from "./message.ts";
-import { type GiveUpReason, Queue, type QueueContext, type Settled } from "./queue.ts";
+import { Queue, type QueueContext } from "./queue.ts";
 import {
   decodeQueue,
   encodeQueue,
@@ -97,7 +98,7 @@ export class Queues {
         const deadline = deadlines.add(at, {
           onDue: (time) => {
             scheduled.delete(queue);
-            if (!queue.isDeleted) queue.onDue(time);
+            if (!queue.isDeleted) queue.deliveries.onDue(time);
           },
         });
         scheduled.set(queue, { at, cancel: () => deadlines.cancel(deadline) });
@@ -138,7 +139,7 @@ export class Queues {
       }
       this.#lastNumber = Math.max(this.#lastNumber, record.number);
       const queue = this.#enter(record.number, record.settings);
-      damaged += queue.recover();
+      damaged += queue.recover(this.#context.now());
     }
     damaged += this.#delayed.recover((number, message, bytes) => {
       const queue = this.#byNumber.get(number);
@@ -185,7 +186,7 @@ export class Queues {
     const { store } = this.#context;
     this.purge(queue);
     queue.isDeleted = true;
-    queue.forget();
+    queue.deliveries.forget();
     this.#queues.delete(queue.name);
     this.#byNumber.delete(queue.number);
     this.#fed.delete(queue);
@@ -229,7 +230,7 @@ export class Queues {
 
   /** Moves deliveries to the end of a queue (the same or another one), in one commit. */
   requeue(from: Queue, deliveries: readonly number[], to: Queue, delayMs: number): Settled {
-    return from.move(deliveries, (record) => {
+    return from.deliveries.move(deliveries, (record) => {
       const { deliveriesMax, deadLetterQueue } = record.properties?.attributes ?? {};
       const reroutedFrom = to === from ? undefined : from.name;
       const options = { delayMs, deliveriesMax, deadLetterQueue, reroutedFrom };
@@ -239,7 +240,7 @@ export class Queues {
 
   /** Settles everything in a queue, delayed messages too; returns how many. */
   purge(queue: Queue): { readonly count: number; readonly commit: CommitNumber } {
-    const { count, commit } = queue.purge();
+    const { count, commit } = queue.deliveries.purge();
     const delayed = queue.delayedMessages;
     if (delayed > 0) this.#delayed.removeAll(queue.number);
     queue.delayedMessages = 0;
@@ -260,7 +261,7 @@ export class Queues {
 
   /** The open group is being sealed. */
   onSealing(): void {
-    for (const queue of this.#queues.values()) queue.onSealing();
+    for (const { deliveries } of this.#queues.values()) deliveries.onSealing();
   }
 
   /** A commit is on disk: what it brought may be handed out. */
@@ -271,9 +272,9 @@ export class Queues {
     for (const queue of fed) {
       if (queue.isDeleted) continue;
       queue.trim();
-      queue.pump();
+      queue.deliveries.pump();
       // Staged behind the commit that was flushed: asked again after the next.
-      if (this.#context.store.nextSequence(queue.log) > queue.flushedEnd) this.#fed.add(queue);
+      if (queue.hasStaged) this.#fed.add(queue);
     }
   }
 
@@ -281,7 +282,7 @@ export class Queues {
   onChores(now: Instant): void {
     for (const queue of this.#queues.values()) {
       queue.duplicates.expire(now);
-      if (queue.receiverCount === 0) queue.expireFront(now);
+      if (queue.deliveries.receiverCount === 0) queue.deliveries.expireFront(now);
     }
   }
 

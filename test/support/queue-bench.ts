@@ -1,7 +1,8 @@
 /** Queues on a memory store, a virtual clock and flushes by hand; for tests. */
 
+import type { LogDelivery, Receiver } from "../../src/broker/deliveries.ts";
 import type { Due } from "../../src/broker/due.ts";
-import type { Queue, QueueDelivery, QueueReceiver } from "../../src/broker/queue.ts";
+import type { Queue } from "../../src/broker/queue.ts";
 import type { QueueSettings } from "../../src/broker/queue-records.ts";
 import { Queues, type SendOptions, type SendResult } from "../../src/broker/queues.ts";
 import { TopicTable } from "../../src/broker/topic.ts";
@@ -20,7 +21,7 @@ export const DEFAULTS: Omit<QueueSettings, "name" | "filters"> = {
 };
 
 /** Somebody who takes messages and remembers them. */
-export class Taker implements QueueReceiver {
+export class Taker implements Receiver {
   room: number;
   readonly visibilityMs: number;
   readonly got: { text: string; delivery: number; count: number; visibleAt: number }[] = [];
@@ -30,7 +31,7 @@ export class Taker implements QueueReceiver {
     this.visibilityMs = visibilityMs;
   }
 
-  deliver({ delivery, record, deliveryCount, visibleAt }: QueueDelivery): void {
+  deliver({ delivery, record, deliveryCount, visibleAt }: LogDelivery): void {
     this.room--;
     const text = Buffer.from(
       record.bytes.subarray(record.payloadStart, record.payloadEnd),
@@ -91,9 +92,9 @@ export class QueueBench {
   take(room = 1_000, name = "q", visibilityMs = 30_000): Taker {
     const taker = new Taker(room, visibilityMs);
     const queue = this.queue(name);
-    queue.addReceiver(taker);
-    queue.pump();
-    queue.removeReceiver(taker);
+    queue.deliveries.addReceiver(taker);
+    queue.deliveries.pump();
+    queue.deliveries.removeReceiver(taker);
     return taker;
   }
 

@@ -1,42 +1,46 @@
-/** What of a queue's state is on disk and what has changed since: blocks of sequences, written at most once per commit. */
+/** What of the state of deliveries is on disk and what has changed since: blocks of sequences, written at most once per commit. */
 import type { IntervalSet } from "../lib/interval-set.ts";
 import {
   BLOCK_SEQUENCES,
   blockKey,
   blockOfKey,
-  blockPrefix,
+  type DeliveryBlock,
   decodeBlock,
   decodeHead,
   encodeBlock,
   encodeHead,
   type HandedOut,
-  headKey,
-  type QueueBlock,
-} from "./queue-records.ts";
+} from "./block-records.ts";
 import type { Store } from "./store.ts";
 
 const blockOf = (sequence: number): number => Math.floor(sequence / BLOCK_SEQUENCES);
 
-export class QueueBlocks {
+/** Where the state of one queue or consumer is kept. */
+export interface BlockKeys {
+  readonly head: Uint8Array;
+  readonly blockPrefix: Uint8Array;
+}
+
+export class DeliveryBlocks {
   readonly #store: Store;
-  readonly #queue: number;
+  readonly #keys: BlockKeys;
   readonly #dirty = new Set<number>();
   readonly #onDisk = new Set<number>();
   #floor = 0;
   #isHeadDirty = false;
 
-  constructor(store: Store, queue: number) {
+  constructor(store: Store, keys: BlockKeys) {
     this.#store = store;
-    this.#queue = queue;
+    this.#keys = keys;
   }
 
   /** Reads everything. `floor` is 0 when nothing is known of it. */
-  recover(): { floor: number; blocks: QueueBlock[]; damaged: number } {
-    const head = this.#store.get("meta", headKey(this.#queue));
+  recover(): { floor: number; blocks: DeliveryBlock[]; damaged: number } {
+    const head = this.#store.get("meta", this.#keys.head);
     this.#floor = (head === undefined ? undefined : decodeHead(head))?.floor ?? 0;
-    const blocks: QueueBlock[] = [];
+    const blocks: DeliveryBlock[] = [];
     let damaged = 0;
-    for (const [key, value] of this.#store.scan("meta", blockPrefix(this.#queue))) {
+    for (const [key, value] of this.#store.scan("meta", this.#keys.blockPrefix)) {
       const number = blockOfKey(key);
       this.#onDisk.add(number);
       const block = decodeBlock(number, value);
@@ -68,7 +72,7 @@ export class QueueBlocks {
     for (const block of this.#onDisk) {
       if (block >= first) continue;
       this.#onDisk.delete(block);
-      this.#store.remove("meta", blockKey(this.#queue, block));
+      this.#store.remove("meta", blockKey(this.#keys.blockPrefix, block));
     }
   }
 
@@ -80,15 +84,16 @@ export class QueueBlocks {
   ): void {
     if (!this.#isHeadDirty) return;
     this.#isHeadDirty = false;
-    this.#store.put("meta", headKey(this.#queue), encodeHead({ floor }));
+    this.#store.put("meta", this.#keys.head, encodeHead({ floor }));
     for (const block of this.#dirty) this.#stageBlock(block, floor, settled, handedOut);
     this.#dirty.clear();
   }
 
   /** The queue is deleted. */
   removeAll(): void {
-    for (const block of this.#onDisk) this.#store.remove("meta", blockKey(this.#queue, block));
-    this.#store.remove("meta", headKey(this.#queue));
+    for (const block of this.#onDisk)
+      this.#store.remove("meta", blockKey(this.#keys.blockPrefix, block));
+    this.#store.remove("meta", this.#keys.head);
     this.#onDisk.clear();
     this.#dirty.clear();
     this.#isHeadDirty = false;
@@ -114,7 +119,7 @@ export class QueueBlocks {
       }
     }
     if (at <= to) runs.push({ from: at, to });
-    const key = blockKey(this.#queue, block);
+    const key = blockKey(this.#keys.blockPrefix, block);
     if (runs.length === 0 && open.length === 0) {
       if (this.#onDisk.delete(block)) this.#store.remove("meta", key);
       return;
@@ -127,6 +132,6 @@ export class QueueBlocks {
   #want(): void {
     if (this.#isHeadDirty) return;
     this.#isHeadDirty = true;
-    this.#store.put("meta", headKey(this.#queue), encodeHead({ floor: this.#floor }));
+    this.#store.put("meta", this.#keys.head, encodeHead({ floor: this.#floor }));
   }
 }

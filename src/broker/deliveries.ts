@@ -1,0 +1,547 @@
+/**
+ * The records of a log, each handed to one receiver at a time until it is settled: what queues and durable consumers of streams have in
+ * common. A record, by its sequence, is
+ *
+ *     new        at or behind `next`, flushed: never handed out
+ *     in hands   handed out, hidden from others until its visibility is over
+ *     hidden     rejected with a delay: handed to nobody before that is over
+ *     again      handed out before and free: goes before all that is new, in order of sequence
+ *     settled    acknowledged, moved or given up: gone for good
+ *
+ * `floor` is the first that is not settled. What differs from *new* is on disk in blocks (delivery-blocks.ts): a delivery's
+ * count goes with the next commit and nobody waits for it, settling goes with the commit that its answer waits for. A
+ * delivery is named by sequence and count: whoever has it may settle it until the record was handed to somebody
+ * else, also after a reconnect or a restart. The file is long because every step moves a record between these states.
+ */
+import { after, type Instant } from "../lib/clock.ts";
+import type { Deadline } from "../lib/deadline-heap.ts";
+import { DeadlineHeap } from "../lib/deadline-heap.ts";
+import { IntervalSet } from "../lib/interval-set.ts";
+import { type BlockKeys, DeliveryBlocks } from "./delivery-blocks.ts";
+import type { Message } from "./message.ts";
+import type { CommitNumber, LogId, LogRecord, Sequence, Store } from "./store.ts";
+
+/** Delivery counts end here: part of a delivery's name. */
+export const DELIVERY_COUNT_MAX = 65_535;
+const NAME_FACTOR = DELIVERY_COUNT_MAX + 1;
+const READ_RECORDS = 64;
+const READ_BYTES = 65_536;
+/** Expired messages taken from the front in one step when nobody receives. */
+const EXPIRE_STEP = 1_000;
+
+/** One handing-over. The record is valid as long as it is held. */
+export interface LogDelivery {
+  /** Names it, to settle it. */
+  readonly delivery: number;
+  readonly record: LogRecord;
+  /** 1 for the first time. */
+  readonly deliveryCount: number;
+  readonly visibleAt: Instant;
+}
+
+/** Whoever takes messages of a queue: a long poll, a subscription. */
+export interface Receiver {
+  /** How many more it takes now. */
+  readonly room: number;
+  readonly visibilityMs: number;
+  deliver(delivery: LogDelivery): void;
+  /** All that could be delivered now was; called after at least one `deliver`. */
+  onPumped(): void;
+}
+
+/** Why a message was given up. */
+export type GiveUpReason = "expired" | "deliveries" | "lost";
+
+/** What belongs to whose records these are: a queue, a consumer. */
+export interface DeliveriesContext {
+  readonly store: Store;
+  readonly log: LogId;
+  readonly keys: BlockKeys;
+  readonly now: () => Instant;
+  /** `onDue` is to be called then; replaces what was asked before. */
+  readonly schedule: (at: Instant) => void;
+  /** After so many deliveries a record is given up; 0: never. */
+  readonly deliveriesMaxOf: (record: LogRecord) => number;
+  /** False: the record is not meant, and settled without being handed out. */
+  readonly isMeant: ((record: LogRecord) => boolean) | undefined;
+  /** A record is given up: whatever is to be kept of it is staged now. Undefined: it is damaged or gone. */
+  readonly onGivenUp: (record: LogRecord | undefined, reason: GiveUpReason) => void;
+  /** All before the floor is settled. */
+  readonly onFloor: () => void;
+}
+
+interface Entry {
+  readonly sequence: number;
+  count: number;
+  /** In whose hands; undefined: nobody's (any more). */
+  receiver: Receiver | undefined;
+  hidden: Deadline<Entry> | undefined;
+}
+
+/** What became of settling several deliveries. */
+export interface Settled {
+  /** What the answer waits for. */
+  readonly commit: CommitNumber;
+  /** Those that are not theirs any more. */
+  readonly expired: readonly number[];
+}
+
+export class Deliveries {
+  /** Records that may be in hands or hidden at a time. */
+  inHandsMax = Number.POSITIVE_INFINITY;
+  readonly #context: DeliveriesContext;
+  readonly #store: Store;
+  readonly #log: LogId;
+  readonly #blocks: DeliveryBlocks;
+  /** Handed out before and not settled. */
+  readonly #entries = new Map<number, Entry>();
+  readonly #hidden = new DeadlineHeap<Entry>();
+  /** Sequences that are free again, ascending. */
+  readonly #again: number[] = [];
+  readonly #settled = new IntervalSet();
+  readonly #receivers: Receiver[] = [];
+  #turn = 0;
+  #floor: number;
+  #next: number;
+  #batch: readonly LogRecord[] = [];
+  #isPumping = false;
+
+  /** Begins with the first record that is still there. */
+  constructor(context: DeliveriesContext) {
+    this.#context = context;
+    this.#store = context.store;
+    this.#log = context.log;
+    this.#blocks = new DeliveryBlocks(context.store, context.keys);
+    this.#floor = this.#store.stats(this.#log).firstSequence;
+    this.#next = this.#floor;
+  }
+
+  /** The first sequence that is not settled. */
+  get floor(): Sequence {
+    return this.#floor as Sequence;
+  }
+
+  /** Records that are not settled, staged ones among them. */
+  get size(): number {
+    return this.#store.nextSequence(this.#log) - this.#floor - this.#settled.size;
+  }
+
+  /** Records in hands or hidden. */
+  get inHands(): number {
+    return this.#entries.size - this.#again.length;
+  }
+
+  /** Records that may be handed out now, without looking at their expiry. */
+  get waiting(): number {
+    return this.#again.length + Math.max(0, this.#flushedEnd - this.#next);
+  }
+
+  get receiverCount(): number {
+    return this.#receivers.length;
+  }
+
+  get #flushedEnd(): number {
+    return this.#store.stats(this.#log).nextSequence;
+  }
+
+  /** Reads its state from disk. Returns how many blocks were damaged. */
+  recover(): number {
+    const now = this.#context.now();
+    const { floor, blocks, damaged } = this.#blocks.recover();
+    const { firstSequence } = this.#store.stats(this.#log);
+    this.#floor = Math.max(floor, firstSequence);
+    this.#next = this.#floor;
+    for (const { settled, handedOut } of blocks) {
+      for (const { from, to } of settled) {
+        if (to >= this.#floor) this.#settled.add(Math.max(from, this.#floor), to);
+      }
+      for (const { sequence, count, hiddenUntil } of handedOut) {
+        if (sequence >= this.#floor) this.#recoverEntry(sequence, count, hiddenUntil, now);
+        this.#next = Math.max(this.#next, sequence + 1);
+      }
+    }
+    const runs = this.#settled.runs();
+    this.#next = Math.max(this.#next, (runs[runs.length - 1]?.to ?? 0) + 1);
+    this.#recoverGaps();
+    this.#advanceFloor();
+    this.#reschedule();
+    return damaged;
+  }
+
+  #recoverEntry(sequence: number, count: number, hiddenUntil: number, now: Instant): void {
+    const entry: Entry = { sequence, count, receiver: undefined, hidden: undefined };
+    this.#entries.set(sequence, entry);
+    if (hiddenUntil > now) entry.hidden = this.#hidden.add(hiddenUntil as Instant, entry);
+    else this.#free(entry);
+  }
+
+  /** Below `next` and neither settled nor known: its first handing-over did not get to disk. */
+  #recoverGaps(): void {
+    for (const { from, to } of this.#settled.missing(this.#floor, this.#next - 1)) {
+      for (let sequence = from; sequence <= to; sequence++) {
+        if (this.#entries.has(sequence)) continue;
+        const entry: Entry = { sequence, count: 0, receiver: undefined, hidden: undefined };
+        this.#entries.set(sequence, entry);
+        this.#free(entry);
+      }
+    }
+  }
+
+  /** Everything before is settled without being handed out; for a consumer that begins later or whose log lost its beginning. */
+  skipTo(sequence: number): void {
+    if (sequence <= this.#floor) return;
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.sequence >= sequence) continue;
+      this.#unhide(entry);
+      this.#takeBack(entry);
+      this.#entries.delete(entry.sequence);
+    }
+    this.#next = Math.max(this.#next, sequence);
+    this.#settle(this.#floor, sequence - 1);
+    this.#advanceFloor();
+  }
+
+  /** Adds somebody who takes messages; call `pump` afterwards. */
+  addReceiver(receiver: Receiver): void {
+    this.#receivers.push(receiver);
+  }
+
+  /** Takes no more; what it has in hands stays hidden unless `release` is called too. */
+  removeReceiver(receiver: Receiver): void {
+    const index = this.#receivers.indexOf(receiver);
+    if (index >= 0) this.#receivers.splice(index, 1);
+    if (index < this.#turn) this.#turn--;
+  }
+
+  /** The receiver is gone: what it had in hands is free again at once, with its count. */
+  release(receivers: (receiver: Receiver) => boolean): void {
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.receiver === undefined || !receivers(entry.receiver)) continue;
+      this.#unhide(entry);
+      this.#returned(entry);
+    }
+    this.#reschedule();
+    this.pump();
+  }
+
+  /** Hands out what there is to those who take it, in turn. */
+  pump(): void {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    const now = this.#context.now();
+    const served = new Set<Receiver>();
+    while (this.inHands < this.inHandsMax) {
+      const receiver = this.#nextReceiver();
+      if (receiver === undefined) break;
+      const taken = this.#take(now);
+      if (taken === undefined) break;
+      served.add(receiver);
+      this.#hand(receiver, taken.entry, taken.record, now);
+    }
+    this.#isPumping = false;
+    for (const receiver of served) receiver.onPumped();
+    if (served.size > 0) this.#reschedule();
+  }
+
+  /** Time: what was hidden is free again. */
+  onDue(now: Instant): void {
+    for (
+      let entry = this.#hidden.takeDue(now);
+      entry !== undefined;
+      entry = this.#hidden.takeDue(now)
+    ) {
+      entry.hidden = undefined;
+      this.#returned(entry);
+    }
+    this.#reschedule();
+    this.pump();
+  }
+
+  /** Lets go of what has expired at the front, a step of it. */
+  expireFront(now: Instant): void {
+    for (let i = 0; i < EXPIRE_STEP; i++) {
+      const sequence = this.#again[0] ?? this.#next;
+      if (sequence >= this.#flushedEnd) return;
+      const record = this.#recordAt(sequence);
+      if (record !== undefined && !isExpired(record, now)) return;
+      if (this.#again[0] === sequence) this.#again.shift();
+      else this.#next++;
+      if (this.#settled.has(sequence)) continue;
+      this.#giveUp(sequence, record, record === undefined ? "lost" : "expired");
+    }
+  }
+
+  /** Settles deliveries: they are done. */
+  ack(deliveries: readonly number[]): Settled {
+    return this.#each(deliveries, (entry) => this.#settleEntry(entry.sequence));
+  }
+
+  /** Back in their places; `delayMs`: for nobody before. */
+  reject(deliveries: readonly number[], delayMs: number): Settled {
+    const now = this.#context.now();
+    const settled = this.#each(deliveries, (entry) => {
+      if (delayMs > 0 && !this.#isExhausted(entry)) this.#hide(entry, after(now, delayMs));
+      else this.#returned(entry);
+    });
+    this.#reschedule();
+    return settled;
+  }
+
+  /** Hidden for so long from now on. */
+  extend(deliveries: readonly number[], visibilityMs: number): Settled {
+    const until = after(this.#context.now(), visibilityMs);
+    const settled = this.#each(deliveries, (entry, receiver) => {
+      this.#hide(entry, until);
+      entry.receiver = receiver;
+    });
+    this.#reschedule();
+    return settled;
+  }
+
+  /** Settles deliveries after `move` has put a copy of each elsewhere, in the same commit. */
+  move(deliveries: readonly number[], move: (record: LogRecord) => void): Settled {
+    return this.#each(deliveries, (entry) => {
+      const record = this.#recordAt(entry.sequence);
+      if (record !== undefined) move(record);
+      this.#settleEntry(entry.sequence);
+    });
+  }
+
+  /** Settles all that is not in anybody's hands or hidden; returns how many. */
+  ackWaiting(): { readonly count: number; readonly commit: CommitNumber } {
+    const again = this.#again.splice(0);
+    for (const sequence of again) this.#entries.delete(sequence);
+    let count = again.length;
+    for (const sequence of again) this.#settle(sequence, sequence);
+    const end = this.#flushedEnd;
+    if (end > this.#next) {
+      for (const { from, to } of this.#settled.missing(this.#next, end - 1)) {
+        count += to - from + 1;
+        this.#settle(from, to);
+      }
+      this.#next = end;
+    }
+    this.#advanceFloor();
+    return { count, commit: this.#store.openCommit };
+  }
+
+  /** Settles everything that was sent so far, in hands or not; returns how many. */
+  purge(): { readonly count: number; readonly commit: CommitNumber } {
+    const end = this.#store.nextSequence(this.#log);
+    const count = this.size;
+    for (const entry of this.#entries.values()) this.#hidden.cancel(entry.hidden);
+    this.#entries.clear();
+    this.#again.length = 0;
+    if (end > this.#floor) this.#settle(this.#floor, end - 1);
+    this.#next = end;
+    this.#advanceFloor();
+    return { count, commit: this.#store.openCommit };
+  }
+
+  /** Messages from a sequence on, in hands or not, without any effect on them. */
+  peek(
+    from: number,
+    max: number,
+    visit: (record: LogRecord, deliveryCount: number, isHidden: boolean) => void,
+  ): void {
+    const end = this.#flushedEnd;
+    let seen = 0;
+    let at = this.#settled.firstMissing(Math.max(from, this.#floor));
+    while (at < end && seen < max) {
+      const { records, next } = this.#store.read(this.#log, at as Sequence, max, READ_BYTES);
+      for (const record of records) {
+        if (seen >= max || this.#settled.has(record.sequence)) continue;
+        const entry = this.#entries.get(record.sequence);
+        visit(record, entry?.count ?? 0, entry !== undefined && entry.hidden !== undefined);
+        seen++;
+      }
+      if (next <= at) return;
+      at = this.#settled.firstMissing(next);
+    }
+  }
+
+  /** Whose these were is deleted: nothing is left of its state on disk, and nobody receives. */
+  forget(): void {
+    for (const entry of this.#entries.values()) this.#hidden.cancel(entry.hidden);
+    this.#blocks.removeAll();
+    this.#receivers.length = 0;
+  }
+
+  /** The open group is being sealed: state that changed goes with it. */
+  onSealing(): void {
+    this.#blocks.stage(this.#floor, this.#settled, (sequence) => {
+      const entry = this.#entries.get(sequence);
+      if (entry === undefined || entry.count === 0) return undefined;
+      return { sequence, count: entry.count, hiddenUntil: entry.hidden?.at ?? 0 };
+    });
+  }
+
+  #nextReceiver(): Receiver | undefined {
+    const count = this.#receivers.length;
+    for (let i = 0; i < count; i++) {
+      if (this.#turn >= count) this.#turn = 0;
+      const receiver = this.#receivers[this.#turn++];
+      if (receiver !== undefined && receiver.room > 0) return receiver;
+    }
+    return undefined;
+  }
+
+  /** The next message to hand out. Hot path: per message. */
+  #take(now: Instant): { entry: Entry; record: LogRecord } | undefined {
+    for (;;) {
+      const again = this.#again.shift();
+      const sequence = again ?? this.#next;
+      if (again === undefined) {
+        if (sequence >= this.#flushedEnd) return undefined;
+        this.#next++;
+        if (this.#settled.has(sequence)) continue;
+      }
+      const record = this.#recordAt(sequence);
+      if (record === undefined) {
+        this.#giveUp(sequence, undefined, "lost");
+      } else if (this.#context.isMeant?.(record) === false) {
+        this.#settleEntry(sequence);
+        this.#advanceFloor();
+      } else if (isExpired(record, now)) {
+        this.#giveUp(sequence, record, "expired");
+      } else {
+        let entry = this.#entries.get(sequence);
+        if (entry === undefined) {
+          entry = { sequence, count: 0, receiver: undefined, hidden: undefined };
+          this.#entries.set(sequence, entry);
+        }
+        return { entry, record };
+      }
+    }
+  }
+
+  #hand(receiver: Receiver, entry: Entry, record: LogRecord, now: Instant): void {
+    entry.count = Math.min(entry.count + 1, DELIVERY_COUNT_MAX);
+    entry.receiver = receiver;
+    const visibleAt = after(now, receiver.visibilityMs);
+    entry.hidden = this.#hidden.add(visibleAt, entry);
+    this.#blocks.touch(entry.sequence);
+    receiver.deliver({
+      delivery: entry.sequence * NAME_FACTOR + entry.count,
+      record,
+      deliveryCount: entry.count,
+      visibleAt,
+    });
+  }
+
+  #recordAt(sequence: number): LogRecord | undefined {
+    const first = this.#batch[0];
+    const guess = first === undefined ? undefined : this.#batch[sequence - first.sequence];
+    if (guess?.sequence === sequence) return guess;
+    const ahead = sequence >= this.#next - 1 ? READ_RECORDS : 1;
+    this.#batch = this.#store.read(this.#log, sequence as Sequence, ahead, READ_BYTES).records;
+    const found = this.#batch[0];
+    return found?.sequence === sequence ? found : undefined;
+  }
+
+  #each(
+    deliveries: readonly number[],
+    settle: (entry: Entry, receiver: Receiver | undefined) => void,
+  ): Settled {
+    const expired: number[] = [];
+    for (const delivery of deliveries) {
+      const entry = this.#entries.get(Math.floor(delivery / NAME_FACTOR));
+      if (entry === undefined || entry.count !== delivery % NAME_FACTOR) {
+        expired.push(delivery);
+        continue;
+      }
+      const { receiver } = entry;
+      this.#unhide(entry);
+      this.#takeBack(entry);
+      settle(entry, receiver);
+    }
+    this.#advanceFloor();
+    return { commit: this.#store.openCommit, expired };
+  }
+
+  /** Not free any more, if it was. */
+  #takeBack(entry: Entry): void {
+    const index = lowerBound(this.#again, entry.sequence);
+    if (this.#again[index] === entry.sequence) this.#again.splice(index, 1);
+  }
+
+  #unhide(entry: Entry): void {
+    this.#hidden.cancel(entry.hidden);
+    entry.hidden = undefined;
+    entry.receiver = undefined;
+    this.#blocks.touch(entry.sequence);
+  }
+
+  #hide(entry: Entry, until: Instant): void {
+    entry.hidden = this.#hidden.add(until, entry);
+    this.#blocks.touch(entry.sequence);
+  }
+
+  /** Nobody has it any more: it is free again, or given up when it was handed out often enough. */
+  #returned(entry: Entry): void {
+    entry.receiver = undefined;
+    this.#blocks.touch(entry.sequence);
+    if (!this.#isExhausted(entry)) {
+      this.#free(entry);
+      return;
+    }
+    this.#giveUp(entry.sequence, this.#recordAt(entry.sequence), "deliveries");
+    this.#advanceFloor();
+  }
+
+  #isExhausted(entry: Entry): boolean {
+    const record = this.#recordAt(entry.sequence);
+    const max = record === undefined ? 0 : this.#context.deliveriesMaxOf(record);
+    return max > 0 && entry.count >= max;
+  }
+
+  #free(entry: Entry): void {
+    this.#again.splice(lowerBound(this.#again, entry.sequence), 0, entry.sequence);
+  }
+
+  #giveUp(sequence: number, record: LogRecord | undefined, reason: GiveUpReason): void {
+    this.#context.onGivenUp(record, reason);
+    this.#settleEntry(sequence);
+    this.#advanceFloor();
+  }
+
+  #settleEntry(sequence: number): void {
+    this.#entries.delete(sequence);
+    this.#settle(sequence, sequence);
+  }
+
+  #settle(from: number, to: number): void {
+    this.#settled.add(from, to);
+    this.#blocks.touchRange(from, to);
+  }
+
+  #advanceFloor(): void {
+    const floor = this.#settled.firstMissing(this.#floor);
+    if (floor === this.#floor) return;
+    this.#floor = floor;
+    this.#settled.removeBelow(floor);
+    this.#blocks.moveFloor(floor);
+    this.#context.onFloor();
+  }
+
+  #reschedule(): void {
+    const at = this.#hidden.next();
+    if (at !== undefined) this.#context.schedule(at);
+  }
+}
+
+/** Past its expiry. */
+export const isExpired = ({ expiresAt }: Message, now: Instant): boolean =>
+  expiresAt !== undefined && expiresAt <= now;
+
+/** Index of the first element that is not below `value`. */
+function lowerBound(sorted: readonly number[], value: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle] ?? 0) < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

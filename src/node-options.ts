@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import type { BrokerLimits } from "./broker/limits.ts";
 import type { QoS } from "./broker/message.ts";
 import { NEVER_MS } from "./broker/session.ts";
-import type { StreamSettings } from "./broker/streams.ts";
+import type { StreamSettings } from "./broker/stream.ts";
 import type { Config } from "./config.ts";
 import type { ConnectionOptions } from "./mqtt/connection-options.ts";
 

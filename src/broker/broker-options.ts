@@ -4,7 +4,7 @@ import type { Authorizer } from "./authorization.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { Session } from "./session.ts";
 import type { LogId, Sequence, Store } from "./store.ts";
-import type { StreamLoss, StreamSettings } from "./streams.ts";
+import type { StreamLoss, StreamSettings } from "./stream.ts";
 import type { SystemOptions } from "./sys-topics.ts";
 
 /** All of it holds for the broker's whole life. */

@@ -42,7 +42,8 @@ import {
   type Store,
   type StoreEvents,
 } from "./store.ts";
-import { type Stream, type StreamLoss, Streams } from "./streams.ts";
+import type { Stream, StreamLoss } from "./stream.ts";
+import { Streams } from "./streams.ts";
 import { SubscriptionIndex } from "./subscription-index.ts";
 import { type RouteTarget, SubscriptionTree } from "./subscription-tree.ts";
 import { type SubscribeRequest, Subscriptions } from "./subscriptions.ts";

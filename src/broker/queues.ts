@@ -7,7 +7,9 @@ import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { DelayedMessages } from "./delayed-messages.ts";
 import type { GiveUpReason, Settled } from "./deliveries.ts";
 import type { Due } from "./due.ts";
+import { dueSchedule } from "./due-schedule.ts";
 import type { Message, MessageAttributes } from "./message.ts";
+import { openNamedLog, releaseNamedLog } from "./named-logs.ts";
 import { Queue, type QueueContext } from "./queue.ts";
 import {
   decodeQueue,
@@ -18,7 +20,6 @@ import {
 } from "./queue-records.ts";
 import {
   type CommitNumber,
-  type LogId,
   type LogRecord,
   NO_COMMIT,
   type Sequence,
@@ -26,8 +27,7 @@ import {
 } from "./store.ts";
 import { filterMatches, type Topic, type TopicTable } from "./topic.ts";
 
-/** Names of logs that belong to nobody. */
-const FREE_LOG = "free/";
+/** In front of the name of its log. */
 const LOG_PREFIX = "queue/";
 
 export interface QueueLimits {
@@ -87,22 +87,12 @@ export class Queues {
   constructor(context: QueuesContext) {
     this.#context = context;
     const { store, now, deadlines } = context;
-    const scheduled = new Map<Queue, { at: Instant; cancel: () => void }>();
     this.#queueContext = {
       store,
       now,
-      schedule: (queue, at) => {
-        const before = scheduled.get(queue);
-        if (before !== undefined && before.at <= at) return;
-        before?.cancel();
-        const deadline = deadlines.add(at, {
-          onDue: (time) => {
-            scheduled.delete(queue);
-            if (!queue.isDeleted) queue.deliveries.onDue(time);
-          },
-        });
-        scheduled.set(queue, { at, cancel: () => deadlines.cancel(deadline) });
-      },
+      schedule: dueSchedule<Queue>(deadlines, (queue, time) => {
+        if (!queue.isDeleted) queue.deliveries.onDue(time);
+      }),
       giveUp: (queue, record, to, reason) => this.#giveUp(queue, record, to, reason),
     };
     this.#delayed = new DelayedMessages({
@@ -192,7 +182,7 @@ export class Queues {
     this.#fed.delete(queue);
     this.#filtersVersion++;
     store.remove("meta", queueKey(queue.name));
-    store.renameLog(queue.log, `${FREE_LOG}${queue.log}`);
+    releaseNamedLog(store, queue.log);
     return store.openCommit;
   }
 
@@ -287,25 +277,12 @@ export class Queues {
   }
 
   #enter(number: number, settings: QueueSettings): Queue {
-    const log = this.#logOf(settings.name);
+    const log = openNamedLog(this.#context.store, `${LOG_PREFIX}${settings.name}`);
     const queue = new Queue(this.#queueContext, number, log, settings);
     this.#queues.set(settings.name, queue);
     this.#byNumber.set(number, queue);
     this.#filtersVersion++;
     return queue;
-  }
-
-  /** Its log, or one that nobody has any more, or a new one. */
-  #logOf(name: string): LogId {
-    const { store } = this.#context;
-    const wanted = `${LOG_PREFIX}${name}`;
-    for (const [log, known] of store.logNames()) if (known === wanted) return log;
-    for (const [log, known] of store.logNames()) {
-      if (!known.startsWith(FREE_LOG)) continue;
-      store.renameLog(log, wanted);
-      return log;
-    }
-    return store.openLog(wanted);
   }
 
   #append(queue: Queue, message: Message): Sequence {

@@ -1,164 +1,143 @@
 /**
  * Streams: named durable logs that capture topic filters. A message goes to the first stream that captures its topic, at
- * most one. A stream that uplinks read is trimmed behind the slowest of them; nothing is trimmed that a session still owes.
+ * most one: those of the configuration first, then those made while the broker runs, in the order in which they were made. A stream that
+ * uplinks or durable consumers read is trimmed behind the slowest of them; nothing is trimmed that a session still owes.
  */
-import type { Clock } from "../lib/clock.ts";
-import type { Message } from "./message.ts";
+import { openNamedLog, releaseNamedLog } from "./named-logs.ts";
 import {
+  type CommitNumber,
   type LogId,
-  type LogRecord,
   type Ordinal,
   SESSION_LOG,
   type Sequence,
   type Store,
 } from "./store.ts";
-import { filterMatches, type Topic } from "./topic.ts";
-
-export interface StreamSettings {
-  readonly name: string;
-  readonly filters: readonly string[];
-  readonly bytesMax: number;
-  /** Undefined: no limit. */
-  readonly messagesMax?: number | undefined;
-  /** Older records go, delivered or not; undefined: no limit. */
-  readonly ageMaxMs?: number | undefined;
-  readonly whenFull: "reject" | "drop-oldest";
-}
-
-/** A range of records that a stream gave up although somebody might have wanted them. */
-export interface StreamLoss {
-  readonly stream: string;
-  readonly log: LogId;
-  readonly from: Sequence;
-  readonly to: Sequence;
-  readonly reason: "drop-oldest" | "max-age";
-}
-
-/** Share of `bytesMax` that drop-oldest frees at a time, so that it does not run for each message. */
-const DROP_SHARE = 1 / 16;
-
-export class Stream {
-  readonly name: string;
-  readonly log: LogId;
-  readonly #settings: StreamSettings;
-  readonly #store: Store;
-  /** Appended and not flushed yet; bytes about. */
-  #openBytes = 0;
-  #openMessages = 0;
-  #flushedBytes = 0;
-  #flushedMessages = 0;
-  /** What was dropped is on its way out: before this nothing more is counted as excess. */
-  #droppedBefore = 0;
-
-  constructor(settings: StreamSettings, store: Store) {
-    this.name = settings.name;
-    this.#settings = settings;
-    this.#store = store;
-    this.log = store.openLog(settings.name);
-    this.#measure();
-  }
-
-  /** True when messages are to be refused. Hot path: per captured message. */
-  get isFull(): boolean {
-    const { whenFull, bytesMax, messagesMax } = this.#settings;
-    if (whenFull !== "reject") return false;
-    if (this.#flushedBytes + this.#openBytes >= bytesMax) return true;
-    return messagesMax !== undefined && this.#flushedMessages + this.#openMessages >= messagesMax;
-  }
-
-  append(message: Message): LogRecord {
-    this.#openMessages++;
-    this.#openBytes += message.payloadEnd - message.payloadStart + message.topic.bytes.length + 24;
-    return this.#store.append(this.log, message);
-  }
-
-  captures(topic: string): boolean {
-    return this.#settings.filters.some((filter) => filterMatches(filter, topic));
-  }
-
-  /** A commit is on disk: takes the true size. Returns what had to be dropped to keep within the limits. */
-  onFlushed(): StreamLoss | undefined {
-    this.#measure();
-    const { whenFull, bytesMax, messagesMax } = this.#settings;
-    if (whenFull !== "drop-oldest") return undefined;
-    const messages = this.#flushedMessages;
-    const bytes = this.#flushedBytes;
-    let excess = bytes < bytesMax ? 0 : messages * (1 - (bytesMax * (1 - DROP_SHARE)) / bytes);
-    if (messagesMax !== undefined) excess = Math.max(excess, messages - messagesMax);
-    return excess <= 0 ? undefined : this.#drop(Math.ceil(excess), "drop-oldest");
-  }
-
-  /** Drops what is older than the limit. */
-  expire(clock: Clock): StreamLoss | undefined {
-    const { ageMaxMs } = this.#settings;
-    const { oldestAt, firstSequence, nextSequence } = this.#store.stats(this.log);
-    if (ageMaxMs === undefined || oldestAt === undefined) return undefined;
-    if (clock.since(oldestAt) <= ageMaxMs) return undefined;
-    // Times in a log do not go back: the first record to keep is found by halving.
-    let low: number = firstSequence;
-    let high: number = nextSequence;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const [record] = this.#store.read(this.log, middle as Sequence, 1, 0).records;
-      if (record === undefined || clock.since(record.receivedAt) > ageMaxMs) low = middle + 1;
-      else high = middle;
-    }
-    return this.#drop(low - firstSequence, "max-age");
-  }
-
-  #drop(count: number, reason: StreamLoss["reason"]): StreamLoss | undefined {
-    const { firstSequence, nextSequence } = this.#store.stats(this.log);
-    const before = Math.min(firstSequence + count, nextSequence) as Sequence;
-    if (before <= firstSequence || firstSequence < this.#droppedBefore) return undefined;
-    this.#droppedBefore = before;
-    this.#store.trim(this.log, before, Number.MAX_SAFE_INTEGER as Ordinal);
-    return {
-      stream: this.name,
-      log: this.log,
-      from: firstSequence,
-      to: (before - 1) as Sequence,
-      reason,
-    };
-  }
-
-  #measure(): void {
-    const { bytes, firstSequence, nextSequence } = this.#store.stats(this.log);
-    this.#flushedBytes = bytes;
-    this.#flushedMessages = nextSequence - firstSequence;
-    this.#openBytes = 0;
-    this.#openMessages = 0;
-  }
-}
+import { Stream, type StreamSettings } from "./stream.ts";
+import { decodeStream, encodeStream, STREAM_PREFIX, streamKey } from "./stream-records.ts";
+import type { Topic } from "./topic.ts";
 
 export class Streams {
-  readonly all: readonly Stream[];
+  /** In the order in which they capture. */
+  all: readonly Stream[] = [];
   readonly #store: Store;
+  readonly #streams = new Map<string, Stream>();
+  /** Made while the broker runs, with the number of each. */
+  readonly #made = new Map<Stream, number>();
+  #lastNumber = 0;
+  /** Grows when filters may match otherwise than before. */
+  #filtersVersion = 0;
 
   constructor(settings: readonly StreamSettings[], store: Store) {
     this.#store = store;
-    this.all = settings.map((one) => new Stream(one, store));
+    for (const one of settings) this.#enter(one, store.openLog(one.name));
+  }
+
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  get(name: string): Stream | undefined {
+    return this.#streams.get(name);
+  }
+
+  /** False: it comes from the configuration and is changed there. */
+  isMadeAtRunTime(stream: Stream): boolean {
+    return this.#made.has(stream);
+  }
+
+  /** Reads those that were made while the broker ran. Returns how many records were damaged. */
+  recover(): number {
+    let damaged = 0;
+    const found: { number: number; settings: StreamSettings }[] = [];
+    for (const [key, value] of this.#store.scan("meta", STREAM_PREFIX)) {
+      const record = decodeStream(value);
+      if (record === undefined) {
+        damaged++;
+        this.#store.remove("meta", key);
+      } else {
+        found.push(record);
+      }
+    }
+    found.sort((a, b) => a.number - b.number);
+    for (const { number, settings } of found) {
+      this.#lastNumber = Math.max(this.#lastNumber, number);
+      // The configuration has one of this name by now: it has the log, too.
+      if (this.#streams.has(settings.name)) continue;
+      this.#made.set(this.#enter(settings, openNamedLog(this.#store, settings.name)), number);
+    }
+    return damaged;
+  }
+
+  /** Makes a stream of a name that is not taken; goes with the open group. */
+  create(settings: StreamSettings): Stream {
+    const number = ++this.#lastNumber;
+    const stream = this.#enter(settings, openNamedLog(this.#store, settings.name));
+    this.#made.set(stream, number);
+    this.#store.put(
+      "meta",
+      streamKey(settings.name),
+      encodeStream({ version: 1, number, settings }),
+    );
+    return stream;
+  }
+
+  /** Changes what a stream made at run time is told, from now on. Returns the commit that this is in. */
+  update(stream: Stream, settings: StreamSettings): CommitNumber {
+    const number = this.#made.get(stream) ?? 0;
+    stream.settings = settings;
+    stream.duplicates.windowMs = settings.duplicateWindowMs ?? 0;
+    this.#onChanged();
+    this.#store.put("meta", streamKey(stream.name), encodeStream({ version: 1, number, settings }));
+    return this.#store.openCommit;
+  }
+
+  /** Deletes a stream made at run time with all that is in it. Its consumers are the caller's affair. */
+  delete(stream: Stream): CommitNumber {
+    stream.purge(undefined);
+    stream.isDeleted = true;
+    this.#streams.delete(stream.name);
+    this.#made.delete(stream);
+    this.#onChanged();
+    this.#store.remove("meta", streamKey(stream.name));
+    releaseNamedLog(this.#store, stream.log);
+    return this.#store.openCommit;
   }
 
   /** The stream that captures a topic. Hot path: per message; looked up once per topic. */
   of(topic: Topic): Stream | undefined {
-    if (topic.capture === undefined) {
-      const isInternal = topic.text.startsWith("$");
-      topic.capture = isInternal
-        ? null
-        : (this.all.find((stream) => stream.captures(topic.text)) ?? null);
+    if (topic.captureVersion !== this.#filtersVersion) {
+      topic.captureVersion = this.#filtersVersion;
+      topic.capture = topic.text.startsWith("$") ? undefined : this.#capturing(topic.text);
     }
-    return (topic.capture as Stream | null) ?? undefined;
+    return topic.capture as Stream | undefined;
+  }
+
+  #capturing(topic: string): Stream | undefined {
+    return this.all.find((stream) => stream.captures(topic));
+  }
+
+  #enter(settings: StreamSettings, log: LogId): Stream {
+    const stream = new Stream(settings, this.#store, log);
+    this.#streams.set(settings.name, stream);
+    this.#onChanged();
+    return stream;
+  }
+
+  #onChanged(): void {
+    this.all = [...this.#streams.values()];
+    this.#filtersVersion++;
   }
 
   /**
    * Lets go of what nobody needs: in the session log all that sessions do not owe (`owedFrom`: the lowest ordinal that one
-   * does), in streams also what every uplink has delivered (`deliveredBefore`; undefined: no uplink reads it). Returns what
+   * does), in streams also what every uplink and durable consumer has (`deliveredBefore`; undefined: none reads it). Returns what
    * stays for sessions alone, in bytes, about.
    */
   trim(owedFrom: Ordinal, deliveredBefore: (log: LogId) => Sequence | undefined): number {
     const { nextSequence } = this.#store.stats(SESSION_LOG);
     let pinnedBytes = this.#trimLog(SESSION_LOG, nextSequence, owedFrom);
-    for (const { log } of this.all) {
+    for (const { log, settings } of this.all) {
+      if (settings.retain === "limits") continue;
       const before = deliveredBefore(log);
       if (before !== undefined) pinnedBytes += this.#trimLog(log, before, owedFrom);
     }

@@ -13,7 +13,9 @@ export class Topic {
   routeVersion = -1;
   /** Owned by SubscriptionTree. */
   route: unknown = undefined;
-  /** The stream that captures it, null for none; undefined: not looked up yet. Owned by Streams. */
+  /** Version of the streams' filters that `capture` was made from; -1: none. Owned by Streams. */
+  captureVersion = -1;
+  /** The stream that captures it; undefined: none. Owned by Streams. */
   capture: unknown = undefined;
   /** Version of the queues' filters that `queues` was made from; -1: none. Owned by Queues. */
   queuesVersion = -1;

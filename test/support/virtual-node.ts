@@ -9,7 +9,7 @@ import { noEnhancedAuthenticator } from "../../src/broker/enhanced-authenticator
 import type { BrokerLimits } from "../../src/broker/limits.ts";
 import { LogTime } from "../../src/broker/log-time.ts";
 import type { Ordinal } from "../../src/broker/store.ts";
-import type { StreamLoss, StreamSettings } from "../../src/broker/streams.ts";
+import type { StreamLoss, StreamSettings } from "../../src/broker/stream.ts";
 import type { SystemOptions } from "../../src/broker/sys-topics.ts";
 import type { Instant } from "../../src/lib/clock.ts";
 import { MqttConnection } from "../../src/mqtt/connection.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LogId } from "../../../src/broker/store.ts";
-import type { StreamSettings } from "../../../src/broker/streams.ts";
+import type { StreamSettings } from "../../../src/broker/stream.ts";
 import { VirtualNode } from "../../support/virtual-node.ts";
 
 const stream = (limits: Partial<StreamSettings>): StreamSettings => ({

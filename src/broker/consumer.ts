@@ -1,0 +1,69 @@
+/** A durable consumer: a named reader of a stream, whose records are handed to one of its receivers at a time until they are settled. */
+import type { Instant } from "../lib/clock.ts";
+import { Deliveries, type GiveUpReason } from "./deliveries.ts";
+import type { LogRecord, SequenceRange, Store } from "./store.ts";
+import type { Stream } from "./stream.ts";
+import { type ConsumerSettings, consumerBlockKeys } from "./stream-records.ts";
+import { filterMatches } from "./topic.ts";
+
+export interface ConsumerContext {
+  readonly store: Store;
+  readonly now: () => Instant;
+  /** `onDue` of its deliveries is to be called then. */
+  readonly schedule: (consumer: Consumer, at: Instant) => void;
+  /** A record is given up: moves it to the dead letter stream in the open group, where there is one. Counts it. */
+  readonly giveUp: (
+    consumer: Consumer,
+    record: LogRecord | undefined,
+    reason: GiveUpReason,
+  ) => void;
+}
+
+export class Consumer {
+  readonly number: number;
+  readonly stream: Stream;
+  readonly deliveries: Deliveries;
+  settings: ConsumerSettings;
+  isDeleted = false;
+  readonly #store: Store;
+
+  constructor(
+    context: ConsumerContext,
+    number: number,
+    stream: Stream,
+    settings: ConsumerSettings,
+  ) {
+    this.#store = context.store;
+    this.number = number;
+    this.stream = stream;
+    this.settings = settings;
+    this.deliveries = new Deliveries({
+      store: context.store,
+      log: stream.log,
+      keys: consumerBlockKeys(number),
+      now: context.now,
+      schedule: (at) => context.schedule(this, at),
+      deliveriesMaxOf: () => this.settings.deliveriesMax,
+      isMeant: ({ topic }) => {
+        const { filter } = this.settings;
+        return filter === undefined || filterMatches(filter, topic.text);
+      },
+      onGivenUp: (record, reason) => context.giveUp(this, record, reason),
+      onFloor: () => undefined,
+    });
+    this.deliveries.inHandsMax = settings.unackedMax;
+  }
+
+  get name(): string {
+    return this.settings.name;
+  }
+
+  /** What its stream gave up before it was settled here: passed over. Undefined: nothing. */
+  passLoss(): SequenceRange | undefined {
+    const { firstSequence } = this.#store.stats(this.stream.log);
+    const { floor } = this.deliveries;
+    if (firstSequence <= floor) return undefined;
+    this.deliveries.skipTo(firstSequence);
+    return { from: floor, to: (firstSequence - 1) as SequenceRange["to"] };
+  }
+}

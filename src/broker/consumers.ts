@@ -1,0 +1,171 @@
+/** All durable consumers of all streams: made by their first use, kept on disk, deleted with their stream. */
+import type { Instant } from "../lib/clock.ts";
+import type { DeadlineHeap } from "../lib/deadline-heap.ts";
+import { Consumer, type ConsumerContext } from "./consumer.ts";
+import type { GiveUpReason } from "./deliveries.ts";
+import type { Due } from "./due.ts";
+import { dueSchedule } from "./due-schedule.ts";
+import { type StartPosition, startSequence } from "./start-position.ts";
+import type { CommitNumber, LogId, LogRecord, Sequence, SequenceRange, Store } from "./store.ts";
+import type { Stream } from "./stream.ts";
+import {
+  CONSUMER_PREFIX,
+  type ConsumerSettings,
+  consumerKey,
+  decodeConsumer,
+  encodeConsumer,
+} from "./stream-records.ts";
+import type { Streams } from "./streams.ts";
+
+/** What is lost or moved, for counters and the log. */
+export interface ConsumerEvents {
+  readonly onGivenUp: (consumer: Consumer, reason: GiveUpReason, to: string | undefined) => void;
+  /** The stream gave up records that the consumer had not settled. */
+  readonly onLost: (consumer: Consumer, range: SequenceRange) => void;
+}
+
+export interface ConsumersContext {
+  readonly store: Store;
+  readonly streams: Streams;
+  readonly deadlines: DeadlineHeap<Due>;
+  readonly now: () => Instant;
+  readonly consumersMax: number;
+  readonly events: ConsumerEvents;
+}
+
+export class Consumers {
+  readonly #context: ConsumersContext;
+  readonly #consumerContext: ConsumerContext;
+  readonly #byStream = new Map<LogId, Map<string, Consumer>>();
+  #size = 0;
+  #lastNumber = 0;
+
+  constructor(context: ConsumersContext) {
+    this.#context = context;
+    const { store, now, deadlines } = context;
+    this.#consumerContext = {
+      store,
+      now,
+      schedule: dueSchedule<Consumer>(deadlines, (consumer, time) => {
+        if (!consumer.isDeleted) consumer.deliveries.onDue(time);
+      }),
+      giveUp: (consumer, record, reason) => this.#giveUp(consumer, record, reason),
+    };
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Those of a stream. */
+  of(stream: Stream): Iterable<Consumer> {
+    return this.#byStream.get(stream.log)?.values() ?? [];
+  }
+
+  get(stream: Stream, name: string): Consumer | undefined {
+    return this.#byStream.get(stream.log)?.get(name);
+  }
+
+  /** Reads what is on disk. Returns how many records were damaged. */
+  recover(): number {
+    const { store, streams } = this.#context;
+    let damaged = 0;
+    for (const [key, value] of store.scan("meta", CONSUMER_PREFIX)) {
+      const record = decodeConsumer(value);
+      if (record === undefined) {
+        damaged++;
+        store.remove("meta", key);
+        continue;
+      }
+      this.#lastNumber = Math.max(this.#lastNumber, record.number);
+      const stream = streams.get(record.settings.stream);
+      // The configuration has no such stream (any more): the consumer stays for the case that it comes back.
+      if (stream === undefined) continue;
+      damaged += this.#enter(record.number, stream, record.settings).deliveries.recover();
+    }
+    return damaged;
+  }
+
+  /** Makes a consumer of a name that is not taken; undefined: there are too many. Goes with the open group. */
+  create(stream: Stream, settings: ConsumerSettings, start: StartPosition): Consumer | undefined {
+    const { store, now, consumersMax } = this.#context;
+    if (this.#size >= consumersMax) return undefined;
+    const number = ++this.#lastNumber;
+    store.put("meta", consumerKey(number), encodeConsumer({ version: 1, number, settings }));
+    const consumer = this.#enter(number, stream, settings);
+    consumer.deliveries.skipTo(startSequence(store, stream.log, start, now()));
+    return consumer;
+  }
+
+  /** Changes what a consumer is told, from now on. */
+  update(consumer: Consumer, settings: ConsumerSettings): CommitNumber {
+    const { store } = this.#context;
+    const { number } = consumer;
+    consumer.settings = settings;
+    consumer.deliveries.inHandsMax = settings.unackedMax;
+    store.put("meta", consumerKey(number), encodeConsumer({ version: 1, number, settings }));
+    return store.openCommit;
+  }
+
+  delete(consumer: Consumer): CommitNumber {
+    const { store } = this.#context;
+    consumer.isDeleted = true;
+    consumer.deliveries.forget();
+    if (this.#byStream.get(consumer.stream.log)?.delete(consumer.name) === true) this.#size--;
+    store.remove("meta", consumerKey(consumer.number));
+    return store.openCommit;
+  }
+
+  /** The first sequence that a durable consumer of this log has not settled; undefined: it has none. */
+  neededFrom(log: LogId): Sequence | undefined {
+    let needed: Sequence | undefined;
+    for (const { deliveries } of this.#byStream.get(log)?.values() ?? []) {
+      if (needed === undefined || deliveries.floor < needed) needed = deliveries.floor;
+    }
+    return needed;
+  }
+
+  /** The open group is being sealed. */
+  onSealing(): void {
+    for (const consumers of this.#byStream.values()) {
+      for (const { deliveries } of consumers.values()) deliveries.onSealing();
+    }
+  }
+
+  /** A commit is on disk: new records may be handed out. */
+  onFlushed(): void {
+    for (const consumers of this.#byStream.values()) {
+      for (const consumer of consumers.values()) this.#serve(consumer);
+    }
+  }
+
+  #serve(consumer: Consumer): void {
+    const lost = consumer.passLoss();
+    if (lost !== undefined) this.#context.events.onLost(consumer, lost);
+    if (consumer.deliveries.receiverCount > 0 && consumer.deliveries.waiting > 0) {
+      consumer.deliveries.pump();
+    }
+  }
+
+  #enter(number: number, stream: Stream, settings: ConsumerSettings): Consumer {
+    const consumer = new Consumer(this.#consumerContext, number, stream, settings);
+    const consumers = this.#byStream.get(stream.log) ?? new Map<string, Consumer>();
+    this.#byStream.set(stream.log, consumers);
+    consumers.set(settings.name, consumer);
+    this.#size++;
+    return consumer;
+  }
+
+  #giveUp(consumer: Consumer, record: LogRecord | undefined, reason: GiveUpReason): void {
+    const { deadLetterStream } = consumer.settings;
+    const { streams, events } = this.#context;
+    const target = deadLetterStream === undefined ? undefined : streams.get(deadLetterStream);
+    const isOther = target !== undefined && target !== consumer.stream;
+    if (record !== undefined && isOther) {
+      const { attributes: _before, ...others } = record.properties ?? {};
+      const properties = { ...others, attributes: { reroutedFrom: consumer.stream.name } };
+      target.append({ ...record, properties, expiresAt: undefined });
+    }
+    events.onGivenUp(consumer, reason, isOther ? target.name : undefined);
+  }
+}

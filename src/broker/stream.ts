@@ -1,0 +1,192 @@
+/** A stream: a named durable log that captures topic filters, within its limits. */
+import type { Clock, Instant } from "../lib/clock.ts";
+import { DuplicateWindow } from "./duplicate-window.ts";
+import type { Message } from "./message.ts";
+import { firstSequenceAfter } from "./start-position.ts";
+import type { CommitNumber, LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
+import { filterMatches } from "./topic.ts";
+
+export interface StreamSettings {
+  readonly name: string;
+  readonly filters: readonly string[];
+  readonly bytesMax: number;
+  /** Undefined: no limit. */
+  readonly messagesMax?: number | undefined;
+  /** Older records go, delivered or not; undefined: no limit. */
+  readonly ageMaxMs?: number | undefined;
+  readonly whenFull: "reject" | "drop-oldest";
+  /** `until-delivered`: records go when uplinks and durable consumers, where there are such, have them; `limits`: only the limits count. */
+  readonly retain?: "until-delivered" | "limits" | undefined;
+  /** How long identifiers of messages are remembered; 0 or undefined: not at all. */
+  readonly duplicateWindowMs?: number | undefined;
+}
+
+/** What became of an append. */
+export type AppendResult =
+  | {
+      readonly isTaken: true;
+      /** Of each message, in order; of a duplicate that of the first. */
+      readonly sequences: readonly Sequence[];
+      readonly duplicates: number;
+      /** What its answer waits for. */
+      readonly commit: CommitNumber;
+    }
+  | {
+      readonly isTaken: false;
+      readonly refusal: "wrong-sequence" | "full";
+      /** What the first message would have got. */
+      readonly nextSequence: Sequence;
+    };
+
+/** A range of records that a stream gave up although somebody might have wanted them. */
+export interface StreamLoss {
+  readonly stream: string;
+  readonly log: LogId;
+  readonly from: Sequence;
+  readonly to: Sequence;
+  readonly reason: "drop-oldest" | "max-age";
+}
+
+/** Share of `bytesMax` that drop-oldest frees at a time, so that it does not run for each message. */
+const DROP_SHARE = 1 / 16;
+
+export class Stream {
+  readonly name: string;
+  readonly log: LogId;
+  readonly duplicates: DuplicateWindow;
+  settings: StreamSettings;
+  isDeleted = false;
+  readonly #store: Store;
+  /** Appended and not flushed yet; bytes about. */
+  #openBytes = 0;
+  #openMessages = 0;
+  #flushedBytes = 0;
+  #flushedMessages = 0;
+  /** What was dropped is on its way out: before this nothing more is counted as excess. */
+  #droppedBefore = 0;
+
+  constructor(settings: StreamSettings, store: Store, log: LogId) {
+    this.name = settings.name;
+    this.duplicates = new DuplicateWindow(settings.duplicateWindowMs ?? 0);
+    this.settings = settings;
+    this.#store = store;
+    this.log = log;
+    this.#measure();
+  }
+
+  /** True when messages are to be refused. Hot path: per captured message. */
+  get isFull(): boolean {
+    const { whenFull, bytesMax, messagesMax } = this.settings;
+    if (whenFull !== "reject") return false;
+    if (this.#flushedBytes + this.#openBytes >= bytesMax) return true;
+    return messagesMax !== undefined && this.#flushedMessages + this.#openMessages >= messagesMax;
+  }
+
+  append(message: Message): LogRecord {
+    this.#openMessages++;
+    this.#openBytes += message.payloadEnd - message.payloadStart + message.topic.bytes.length + 24;
+    return this.#store.append(this.log, message);
+  }
+
+  /**
+   * Appends messages in one commit, all of them or none; those whose identifier is known are not appended again. Whether the store has room is
+   * asked before. `expectedSequence`: what the first message must get.
+   */
+  appendAll(
+    messages: readonly { readonly message: Message; readonly messageId: string | undefined }[],
+    expectedSequence: number | undefined,
+    now: Instant,
+  ): AppendResult {
+    const nextSequence = this.#store.nextSequence(this.log);
+    if (expectedSequence !== undefined && expectedSequence !== nextSequence) {
+      return { isTaken: false, refusal: "wrong-sequence", nextSequence };
+    }
+    if (this.isFull) return { isTaken: false, refusal: "full", nextSequence };
+    const sequences: Sequence[] = [];
+    let duplicates = 0;
+    let commit = this.#store.flushedCommit;
+    for (const { message, messageId } of messages) {
+      const known = messageId === undefined ? undefined : this.duplicates.find(messageId, now);
+      if (known !== undefined) {
+        duplicates++;
+        sequences.push(known.sequence);
+        if (known.commit > commit) commit = known.commit;
+        continue;
+      }
+      const sequence = this.#store.nextSequence(this.log);
+      this.append(withMessageId(message, messageId));
+      commit = this.#store.openCommit;
+      sequences.push(sequence);
+      if (messageId !== undefined)
+        this.duplicates.remember(messageId, { sequence, commit, at: now });
+    }
+    return { isTaken: true, sequences, duplicates, commit };
+  }
+
+  captures(topic: string): boolean {
+    return this.settings.filters.some((filter) => filterMatches(filter, topic));
+  }
+
+  /** A commit is on disk: takes the true size. Returns what had to be dropped to keep within the limits. */
+  onFlushed(): StreamLoss | undefined {
+    this.#measure();
+    const { whenFull, bytesMax, messagesMax } = this.settings;
+    if (whenFull !== "drop-oldest") return undefined;
+    const messages = this.#flushedMessages;
+    const bytes = this.#flushedBytes;
+    let excess = bytes < bytesMax ? 0 : messages * (1 - (bytesMax * (1 - DROP_SHARE)) / bytes);
+    if (messagesMax !== undefined) excess = Math.max(excess, messages - messagesMax);
+    return excess <= 0 ? undefined : this.#drop(Math.ceil(excess), "drop-oldest");
+  }
+
+  /** Drops what is older than the limit. */
+  expire(clock: Clock): StreamLoss | undefined {
+    const { ageMaxMs } = this.settings;
+    const { oldestAt, firstSequence } = this.#store.stats(this.log);
+    if (ageMaxMs === undefined || oldestAt === undefined) return undefined;
+    if (clock.since(oldestAt) <= ageMaxMs) return undefined;
+    const isOld = (at: Instant): boolean => clock.since(at) > ageMaxMs;
+    const first = firstSequenceAfter(this.#store, this.log, isOld);
+    return this.#drop(first - firstSequence, "max-age");
+  }
+
+  /** Drops everything before a sequence; undefined: everything. Returns how many records. */
+  purge(before: number | undefined): number {
+    const { firstSequence, nextSequence } = this.#store.stats(this.log);
+    const end = Math.min(before ?? nextSequence, nextSequence) as Sequence;
+    if (end <= firstSequence) return 0;
+    this.#store.trim(this.log, end, Number.MAX_SAFE_INTEGER as Ordinal);
+    return end - firstSequence;
+  }
+
+  #drop(count: number, reason: StreamLoss["reason"]): StreamLoss | undefined {
+    const { firstSequence, nextSequence } = this.#store.stats(this.log);
+    const before = Math.min(firstSequence + count, nextSequence) as Sequence;
+    if (before <= firstSequence || firstSequence < this.#droppedBefore) return undefined;
+    this.#droppedBefore = before;
+    this.#store.trim(this.log, before, Number.MAX_SAFE_INTEGER as Ordinal);
+    return {
+      stream: this.name,
+      log: this.log,
+      from: firstSequence,
+      to: (before - 1) as Sequence,
+      reason,
+    };
+  }
+
+  #measure(): void {
+    const { bytes, firstSequence, nextSequence } = this.#store.stats(this.log);
+    this.#flushedBytes = bytes;
+    this.#flushedMessages = nextSequence - firstSequence;
+    this.#openBytes = 0;
+    this.#openMessages = 0;
+  }
+}
+
+function withMessageId(message: Message, messageId: string | undefined): Message {
+  const { attributes: _theirs, ...others } = message.properties ?? {};
+  if (messageId === undefined) {
+    return message.properties === undefined ? message : { ...message, properties: others };
+  }
+  return { ...message, properties: { ...others, attributes: { messageId } } };
+}

@@ -43,6 +43,20 @@ const LIMITS = {
     backlogWhenFull: "drop-oldest" as const,
   },
   retained: { messagesMax: 0, bytesMax: 0, messagesPerUserMax: 0 },
+  patterns: {
+    streamsMax: 1,
+    consumersMax: 0,
+    queuesMax: 0,
+    defaults: {
+      bytesMax: 0,
+      messagesMax: 0,
+      deliveriesMax: 0,
+      deadLetterQueue: undefined,
+      visibilityMs: 0,
+      expiryMs: 0,
+      duplicateWindowMs: 0,
+    },
+  },
   pinBytesMax: 1e9,
   sessionsMax: 1_000,
   subscriptionsPerSessionMax: 10,
@@ -84,6 +98,15 @@ interface Figures {
   readonly cpuMicros: number;
 }
 
+const nothing = (): void => undefined;
+const SILENT = {
+  onBacklogDropped: nothing,
+  onSubscriptionRevoked: nothing,
+  onGivenUp: nothing,
+  onConsumerLoss: nothing,
+  onLoss: nothing,
+};
+
 async function measure(subscribers: number, isDurable: boolean): Promise<Figures> {
   const folder = mkdtempSync(join(values.folder, "session-bench-"));
   const store = openLmdbStore({ path: join(folder, "store.mdb") });
@@ -102,8 +125,7 @@ async function measure(subscribers: number, isDurable: boolean): Promise<Figures
     limits: LIMITS,
     authorizer: new Authorization(),
     system: undefined,
-    onBacklogDropped: () => undefined,
-    onSubscriptionRevoked: () => undefined,
+    ...SILENT,
     streams: [
       { name: "telemetry", filters: ["sim/#"], bytesMax: 1e9, whenFull: "drop-oldest" as const },
     ],
@@ -115,7 +137,6 @@ async function measure(subscribers: number, isDurable: boolean): Promise<Figures
       flushed = sealed;
       if (!isStopping) setImmediate(fill);
     },
-    onLoss: () => undefined,
     onFailed: (error) => {
       throw error;
     },

@@ -320,6 +320,41 @@ const timeSchema = z.strictObject({
   ).optional(),
 });
 
+const patternsSchema = z.strictObject({
+  streamsMax: count(
+    256,
+    { min: 1, max: 10_000 },
+    "Most streams, those of the configuration and those made while the broker runs.",
+  ),
+  consumersMax: count(1_000, { min: 0, max: 100_000 }, "Most durable consumers of all streams."),
+  queuesMax: count(256, { min: 0, max: 10_000 }, "Most queues."),
+  queueBytesMax: size(
+    "256MiB",
+    { min: 64 * KiB, max: 16 * TiB },
+    "Most live bytes of a queue that says nothing else; beyond it sending is refused.",
+  ),
+  queueMessagesMax: count(
+    100_000,
+    { min: 1, max: 100_000_000 },
+    "Most messages of a queue that says nothing else, delayed ones among them; beyond it sending is refused.",
+  ),
+  queueDeliveriesMax: count(
+    1_024,
+    { min: 0, max: 65_535 },
+    "After so many deliveries without ack a message is given up, in a queue that says nothing else; 0: never.",
+  ),
+  queueVisibilityMs: milliseconds(
+    "60s",
+    { min: 1, max: 7 * 24 * HOUR },
+    "How long a message is hidden from others once it was received, where the receiver says nothing else.",
+  ),
+  duplicateWindowMs: milliseconds(
+    "2m",
+    { min: 0, max: 24 * HOUR },
+    "How long identifiers of messages are remembered in streams and queues that say nothing else, to take none twice.",
+  ),
+});
+
 const accessSchema = z.strictObject({
   usersFile: filePath(
     "File with user names and hashed passwords, as `rillmq passwd` writes it. Read again when it changes and on SIGHUP.",
@@ -387,6 +422,9 @@ export const configSchema = z.strictObject({
   store: storeSchema.prefault({}).meta({ description: "What is on disk." }),
   mqtt: mqttSchema.prefault({}).meta({ description: "Limits of MQTT clients and sessions." }),
   time: timeSchema.prefault({}).meta({ description: "When the wall clock is believed." }),
+  patterns: patternsSchema.prefault({}).meta({
+    description: "Limits of streams, consumers and queues that are made while the broker runs.",
+  }),
   log: z
     .strictObject({
       level: z

@@ -101,6 +101,7 @@ export class EdgeNode {
   #sealedAt = 0;
   /** Since when there is no store; by the monotonic clock. */
   #downSince: number | undefined;
+  readonly #givenUp = new LogThrottle(REVOCATIONS_PER_SECOND, () => performance.now());
   readonly #revocations = new LogThrottle(REVOCATIONS_PER_SECOND, () => performance.now());
   readonly #backlogDrops = new LogThrottle(BACKLOG_DROPS_PER_SECOND, () => performance.now());
   /** When the wall clock was looked at; by the monotonic clock. */
@@ -201,6 +202,14 @@ export class EdgeNode {
       onBacklogDropped: (clientId, count) => {
         const more = this.#backlogDrops.admit();
         if (more !== undefined) log("warn", BACKLOG_DROPPED, { clientId, count, more });
+      },
+      onGivenUp: (from, reason, to) => {
+        if (this.#givenUp.admit() === undefined) return;
+        log("warn", "a message was given up", { from, reason, to });
+      },
+      onConsumerLoss: ({ name, stream }, { from, to }) => {
+        const fields = { stream: stream.name, consumer: name, from, to };
+        log("warn", "a stream gave up records that a consumer had not settled", fields);
       },
       onSubscriptionRevoked: ({ principal: user, clientId }, topicFilter) => {
         if (this.#revocations.admit() === undefined) return;

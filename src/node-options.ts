@@ -24,7 +24,7 @@ function expiryMaxMs(config: Config): number {
 
 /** Limits of the broker: of its sessions, their windows and backlogs, and of retained messages. */
 export function limitsOf(config: Config): BrokerLimits {
-  const { mqtt, store } = config;
+  const { mqtt, store, patterns } = config;
   return {
     outbound: {
       inflightMax: mqtt.inflightMax,
@@ -38,6 +38,20 @@ export function limitsOf(config: Config): BrokerLimits {
       messagesMax: mqtt.retainedMessagesMax,
       bytesMax: mqtt.retainedBytesMax,
       messagesPerUserMax: mqtt.retainedMessagesPerUserMax,
+    },
+    patterns: {
+      streamsMax: patterns.streamsMax,
+      consumersMax: patterns.consumersMax,
+      queuesMax: patterns.queuesMax,
+      defaults: {
+        bytesMax: patterns.queueBytesMax,
+        messagesMax: patterns.queueMessagesMax,
+        deliveriesMax: patterns.queueDeliveriesMax,
+        deadLetterQueue: undefined,
+        visibilityMs: patterns.queueVisibilityMs,
+        expiryMs: 0,
+        duplicateWindowMs: patterns.duplicateWindowMs,
+      },
     },
     pinBytesMax: store.pinBytesMax,
     sessionsMax: mqtt.sessionsMax,

@@ -1,9 +1,11 @@
 /** What a broker is made with: its ports, its limits, and whom it tells what happened. */
 import type { Clock } from "../lib/clock.ts";
 import type { Authorizer } from "./authorization.ts";
+import type { Consumer } from "./consumer.ts";
+import type { GiveUpReason } from "./deliveries.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { Session } from "./session.ts";
-import type { LogId, Sequence, Store } from "./store.ts";
+import type { LogId, Sequence, SequenceRange, Store } from "./store.ts";
 import type { StreamLoss, StreamSettings } from "./stream.ts";
 import type { SystemOptions } from "./sys-topics.ts";
 
@@ -26,6 +28,10 @@ export interface BrokerOptions {
   readonly onLoss: (loss: StreamLoss) => void;
   /** A session's backlog exceeded its limits, and so many messages of it are gone. */
   readonly onBacklogDropped: (clientId: string, count: number) => void;
+  /** A queue or consumer gave up a message after too many deliveries, too late, or because it is damaged. */
+  readonly onGivenUp: (from: string, reason: GiveUpReason, to: string | undefined) => void;
+  /** A stream gave up records that this consumer had not settled. */
+  readonly onConsumerLoss: (consumer: Consumer, range: SequenceRange) => void;
   /** A session lost a subscription that the rules do not allow any more. */
   readonly onSubscriptionRevoked: (session: Session, topicFilter: string) => void;
   /** The store failed: the broker is of no use any more and has ended all its subscribers. */

@@ -17,13 +17,16 @@ import { AcknowledgementGate } from "./acknowledgements.ts";
 import type { Principal } from "./authenticator.ts";
 import type { Authorizer } from "./authorization.ts";
 import type { BrokerOptions } from "./broker-options.ts";
+import { Consumers } from "./consumers.ts";
 import { Counters } from "./counters.ts";
 import { DeferredDeliveries } from "./deferred-deliveries.ts";
+import type { GiveUpReason } from "./deliveries.ts";
 import type { Due } from "./due.ts";
 import { copyMessage, type Message, type QoS } from "./message.ts";
 import { NumberedRecords } from "./numbered-records.ts";
 import type { Outbound } from "./outbound.ts";
 import { outboundEventsOf } from "./outbound-events.ts";
+import { Queues } from "./queues.ts";
 import { RetainedMessages } from "./retained-messages.ts";
 import { lowerQos, type Session } from "./session.ts";
 import {
@@ -35,6 +38,7 @@ import {
 import { SharedSubscriptions, type TreeSubscriber } from "./shared-subscriptions.ts";
 import {
   type CommitNumber,
+  type LogId,
   type LogRecord,
   NO_COMMIT,
   SESSION_LOG,
@@ -72,6 +76,8 @@ export class Broker implements StoreEvents {
   readonly sessions: Sessions;
   readonly subscriptions: Subscriptions;
   readonly shared: SharedSubscriptions;
+  readonly queues: Queues;
+  readonly consumers: Consumers;
   /** The commit that the acknowledgement of the last accepted publish waits for. */
   publishCommit: CommitNumber = NO_COMMIT;
   readonly #options: BrokerOptions;
@@ -129,6 +135,22 @@ export class Broker implements StoreEvents {
     const context = { store, clock, deadlines, limits, index, numbers, wills: this.#wills };
     this.sessions = new Sessions({ ...context, outboundEvents, counters });
     this.subscriptions = new Subscriptions(store, clock, limits, index, this.retained);
+    const patterns = { store, clock, deadlines, limits: limits.patterns, topics: this.topics };
+    const onGivenUp = (from: string, reason: GiveUpReason, to: string | undefined): void => {
+      if (to === undefined) counters.droppedGivenUp++;
+      else counters.deadLettered++;
+      options.onGivenUp(from, reason, to);
+    };
+    this.queues = new Queues({ ...patterns, events: { onGivenUp } });
+    this.consumers = new Consumers({
+      ...patterns,
+      streams: this.streams,
+      consumersMax: limits.patterns.consumersMax,
+      events: {
+        onGivenUp: (consumer, reason, to) => onGivenUp(consumer.stream.name, reason, to),
+        onLost: (consumer, range) => options.onConsumerLoss(consumer, range),
+      },
+    });
   }
 
   /** Number of subscriptions of all sessions. */
@@ -145,7 +167,8 @@ export class Broker implements StoreEvents {
   recover(): number {
     const now = this.clock.now();
     this.#store.listen(this);
-    let damaged = this.retained.recover(this.topics);
+    let damaged = this.streams.recover() + this.queues.recover() + this.consumers.recover();
+    damaged += this.retained.recover(this.topics);
     damaged += this.sessions.recover((session, s) => this.subscriptions.replay(session, s));
     const expiryOf = (clientId: string): number => this.sessions.get(clientId)?.expiryMs ?? 0;
     damaged += this.#wills.recover(this.topics, now, expiryOf);
@@ -194,8 +217,9 @@ export class Broker implements StoreEvents {
   publish(message: Message, publisher: Session | undefined): PublishOutcome {
     const route = this.#tree.route(message.topic);
     const stream = this.streams.of(message.topic);
+    const isQueued = this.queues.takes(message.topic);
     this.publishCommit = NO_COMMIT;
-    if (message.qos === 0 && stream === undefined && !message.retain) {
+    if (message.qos === 0 && stream === undefined && !message.retain && !isQueued) {
       message.topic.messages++;
       for (const target of route) this.#deliverQos0(message, target, publisher);
       return PublishOutcome.accepted;
@@ -304,6 +328,8 @@ export class Broker implements StoreEvents {
       if (!session.hasEnded) session.outbound.seal(commit);
     }
     this.shared.seal();
+    this.queues.onSealing();
+    this.consumers.onSealing();
   }
 
   onFlushed(commit: CommitNumber): void {
@@ -317,6 +343,8 @@ export class Broker implements StoreEvents {
     for (const outbound of waiting) outbound.pump();
     for (const stream of this.streams.all) this.#account(stream.onFlushed());
     this.gate.advance(commit);
+    this.queues.onFlushed();
+    this.consumers.onFlushed();
     this.endTurn();
     this.#resumeHeld();
     this.#options.onFlushed();
@@ -325,6 +353,14 @@ export class Broker implements StoreEvents {
   onFailed(_commit: CommitNumber, error: Error): void {
     for (const session of this.sessions.all()) session.owner?.end("store-failed");
     this.#options.onFailed(error);
+  }
+
+  /** Below what uplinks have delivered and durable consumers have settled; undefined: nobody of them reads it. */
+  #deliveredBefore(log: LogId): Sequence | undefined {
+    const delivered = this.#options.deliveredBefore(log);
+    const needed = this.consumers.neededFrom(log);
+    if (delivered === undefined || needed === undefined) return delivered ?? needed;
+    return delivered < needed ? delivered : needed;
   }
 
   /** Counts and tells what a stream dropped although somebody has not had it: what all uplinks delivered is no loss. */
@@ -346,6 +382,7 @@ export class Broker implements StoreEvents {
     const needsStore =
       stream !== undefined ||
       message.retain ||
+      this.queues.takes(message.topic) ||
       (message.qos === 2 && publisher?.isDurable === true) ||
       (message.qos > 0 && hasDurable(route));
     if (needsStore) {
@@ -360,7 +397,7 @@ export class Broker implements StoreEvents {
       }
     }
     this.#accept(message, publisher, publisher?.principal, route, stream);
-    return route.length === 0 && stream === undefined
+    return route.length === 0 && stream === undefined && !this.queues.takes(message.topic)
       ? PublishOutcome.noSubscribers
       : PublishOutcome.accepted;
   }
@@ -390,6 +427,7 @@ export class Broker implements StoreEvents {
       return PublishOutcome.hold;
     }
     if (refusal !== undefined || stream?.isFull === true) return PublishOutcome.refused;
+    if (this.queues.of(message.topic).some((queue) => queue.isFull)) return PublishOutcome.refused;
     if (message.retain && !this.retained.hasRoom(message, publisher?.principal))
       return PublishOutcome.refused;
     if (message.qos > 0 && this.#wouldDrop(route, publisher)) return PublishOutcome.refused;
@@ -410,7 +448,9 @@ export class Broker implements StoreEvents {
     if (stream !== undefined) record = stream.append(message);
     else if (qos > 0 && hasDurable(route)) record = this.#store.append(SESSION_LOG, message);
     const isKept = message.retain && this.retained.keep(message, principal);
-    const isStored = record !== undefined || isKept;
+    const queues = this.queues.of(message.topic);
+    for (const queue of queues) this.queues.send(queue, message);
+    const isStored = record !== undefined || isKept || queues.length > 0;
     if (isStored) this.publishCommit = this.#store.openCommit;
     const isDeferred = qos === 2 && (isStored || publisher?.isDurable === true);
     const deferred = isDeferred ? copyMessage(message) : undefined;
@@ -520,8 +560,9 @@ export class Broker implements StoreEvents {
     this.retained.stageDirty();
     this.#numbers.sweep();
     this.sessions.keepWithinLimits();
+    this.queues.onChores(now);
     for (const stream of this.streams.all) this.#account(stream.expire(this.clock));
-    const { deliveredBefore } = this.#options;
+    const deliveredBefore = (log: LogId): Sequence | undefined => this.#deliveredBefore(log);
     const pinnedBytes = this.streams.trim(this.sessions.oldestOwed(), deliveredBefore);
     const refusal = this.#store.refusal();
     if (refusal === undefined || refusal === "store-full") {

@@ -1,5 +1,5 @@
 /** A durable consumer: a named reader of a stream, whose records are handed to one of its receivers at a time until they are settled. */
-import type { Instant } from "../lib/clock.ts";
+import type { Clock, Instant } from "../lib/clock.ts";
 import { Deliveries, type GiveUpReason } from "./deliveries.ts";
 import type { LogRecord, SequenceRange, Store } from "./store.ts";
 import type { Stream } from "./stream.ts";
@@ -8,7 +8,7 @@ import { filterMatches } from "./topic.ts";
 
 export interface ConsumerContext {
   readonly store: Store;
-  readonly now: () => Instant;
+  readonly clock: Clock;
   /** `onDue` of its deliveries is to be called then. */
   readonly schedule: (consumer: Consumer, at: Instant) => void;
   /** A record is given up: moves it to the dead letter stream in the open group, where there is one. Counts it. */
@@ -41,7 +41,7 @@ export class Consumer {
       store: context.store,
       log: stream.log,
       keys: consumerBlockKeys(number),
-      now: context.now,
+      clock: context.clock,
       schedule: (at) => context.schedule(this, at),
       deliveriesMaxOf: () => this.settings.deliveriesMax,
       isMeant: ({ topic }) => {

@@ -1,5 +1,5 @@
 /** All durable consumers of all streams: made by their first use, kept on disk, deleted with their stream. */
-import type { Instant } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { Consumer, type ConsumerContext } from "./consumer.ts";
 import type { GiveUpReason } from "./deliveries.ts";
@@ -28,7 +28,7 @@ export interface ConsumersContext {
   readonly store: Store;
   readonly streams: Streams;
   readonly deadlines: DeadlineHeap<Due>;
-  readonly now: () => Instant;
+  readonly clock: Clock;
   readonly consumersMax: number;
   readonly events: ConsumerEvents;
 }
@@ -42,10 +42,10 @@ export class Consumers {
 
   constructor(context: ConsumersContext) {
     this.#context = context;
-    const { store, now, deadlines } = context;
+    const { store, clock, deadlines } = context;
     this.#consumerContext = {
       store,
-      now,
+      clock,
       schedule: dueSchedule<Consumer>(deadlines, (consumer, time) => {
         if (!consumer.isDeleted) consumer.deliveries.onDue(time);
       }),
@@ -88,12 +88,12 @@ export class Consumers {
 
   /** Makes a consumer of a name that is not taken; undefined: there are too many. Goes with the open group. */
   create(stream: Stream, settings: ConsumerSettings, start: StartPosition): Consumer | undefined {
-    const { store, now, consumersMax } = this.#context;
+    const { store, clock, consumersMax } = this.#context;
     if (this.#size >= consumersMax) return undefined;
     const number = ++this.#lastNumber;
     store.put("meta", consumerKey(number), encodeConsumer({ version: 1, number, settings }));
     const consumer = this.#enter(number, stream, settings);
-    consumer.deliveries.skipTo(startSequence(store, stream.log, start, now()));
+    consumer.deliveries.skipTo(startSequence(store, stream.log, start, clock.now()));
     return consumer;
   }
 

@@ -28,6 +28,10 @@ export class Counters {
   droppedOldest = 0;
   /** Messages that their publisher may not publish (QoS 0, wills) or their subscriber may not receive any more. */
   droppedNotAuthorized = 0;
+  /** Messages of queues, and of consumers, that were given up and are in no dead letter queue or stream. */
+  droppedGivenUp = 0;
+  /** Those that are. */
+  deadLettered = 0;
   /** QoS 0 messages that could not be stored because there was no room. */
   droppedNotStored = 0;
   /** Messages refused with a reason code, or whose publisher was held back and closed. */

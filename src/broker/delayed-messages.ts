@@ -2,7 +2,7 @@
  * Messages of queues that nobody gets yet: rows in the order in which they are due (queue-records.ts). When one is due it moves to its
  * queue's log, in one commit. In memory is only when the next is due, however many there are.
  */
-import type { Instant } from "../lib/clock.ts";
+import type { Clock, Instant } from "../lib/clock.ts";
 import type { Deadline, DeadlineHeap } from "../lib/deadline-heap.ts";
 import type { Due } from "./due.ts";
 import type { Message } from "./message.ts";
@@ -20,7 +20,7 @@ export interface DelayedContext {
   readonly store: Store;
   readonly topics: TopicTable;
   readonly deadlines: DeadlineHeap<Due>;
-  readonly now: () => Instant;
+  readonly clock: Clock;
   /** A message of a queue is due; its row goes in the same group. `bytes` as `add` said. */
   readonly onDue: (queue: number, message: Message, bytes: number) => void;
 }
@@ -50,9 +50,9 @@ export class DelayedMessages implements Due {
 
   /** Stages a message that is due at `dueAt`; returns what it takes, in bytes. */
   add(dueAt: Instant, queue: number, message: Message): number {
-    const { store, now } = this.#context;
+    const { store, clock } = this.#context;
     // Grows also over restarts, because the log's time does.
-    this.#lastNumber = Math.max(this.#lastNumber + 1, Math.floor(now()) * 1_024);
+    this.#lastNumber = Math.max(this.#lastNumber + 1, Math.floor(clock.now()) * 1_024);
     const key = delayedKey(dueAt, queue, this.#lastNumber);
     const value = encodeMessageRecord(message);
     store.put("meta", key, value);

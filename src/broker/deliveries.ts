@@ -13,12 +13,12 @@
  * delivery is named by sequence and count: whoever has it may settle it until the record was handed to somebody
  * else, also after a reconnect or a restart. The file is long because every step moves a record between these states.
  */
-import { after, type Instant } from "../lib/clock.ts";
+import { after, type Clock, type Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
 import { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { IntervalSet } from "../lib/interval-set.ts";
 import { type BlockKeys, DeliveryBlocks } from "./delivery-blocks.ts";
-import type { Message } from "./message.ts";
+import { isExpired } from "./message.ts";
 import type { CommitNumber, LogId, LogRecord, Sequence, Store } from "./store.ts";
 
 /** Delivery counts end here: part of a delivery's name. */
@@ -57,7 +57,7 @@ export interface DeliveriesContext {
   readonly store: Store;
   readonly log: LogId;
   readonly keys: BlockKeys;
-  readonly now: () => Instant;
+  readonly clock: Clock;
   /** `onDue` is to be called then; replaces what was asked before. */
   readonly schedule: (at: Instant) => void;
   /** After so many deliveries a record is given up; 0: never. */
@@ -146,7 +146,7 @@ export class Deliveries {
 
   /** Reads its state from disk. Returns how many blocks were damaged. */
   recover(): number {
-    const now = this.#context.now();
+    const now = this.#context.clock.now();
     const { floor, blocks, damaged } = this.#blocks.recover();
     const { firstSequence } = this.#store.stats(this.#log);
     this.#floor = Math.max(floor, firstSequence);
@@ -228,12 +228,12 @@ export class Deliveries {
   pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
-    const now = this.#context.now();
+    const now = this.#context.clock.now();
     const served = new Set<Receiver>();
     while (this.inHands < this.inHandsMax) {
       const receiver = this.#nextReceiver();
       if (receiver === undefined) break;
-      const taken = this.#take(now);
+      const taken = this.#take();
       if (taken === undefined) break;
       served.add(receiver);
       this.#hand(receiver, taken.entry, taken.record, now);
@@ -258,12 +258,12 @@ export class Deliveries {
   }
 
   /** Lets go of what has expired at the front, a step of it. */
-  expireFront(now: Instant): void {
+  expireFront(): void {
     for (let i = 0; i < EXPIRE_STEP; i++) {
       const sequence = this.#again[0] ?? this.#next;
       if (sequence >= this.#flushedEnd) return;
       const record = this.#recordAt(sequence);
-      if (record !== undefined && !isExpired(record, now)) return;
+      if (record !== undefined && !isExpired(record, this.#context.clock)) return;
       if (this.#again[0] === sequence) this.#again.shift();
       else this.#next++;
       if (this.#settled.has(sequence)) continue;
@@ -278,7 +278,7 @@ export class Deliveries {
 
   /** Back in their places; `delayMs`: for nobody before. */
   reject(deliveries: readonly number[], delayMs: number): Settled {
-    const now = this.#context.now();
+    const now = this.#context.clock.now();
     const settled = this.#each(deliveries, (entry) => {
       if (delayMs > 0 && !this.#isExhausted(entry)) this.#hide(entry, after(now, delayMs));
       else this.#returned(entry);
@@ -289,7 +289,7 @@ export class Deliveries {
 
   /** Hidden for so long from now on. */
   extend(deliveries: readonly number[], visibilityMs: number): Settled {
-    const until = after(this.#context.now(), visibilityMs);
+    const until = after(this.#context.clock.now(), visibilityMs);
     const settled = this.#each(deliveries, (entry, receiver) => {
       this.#hide(entry, until);
       entry.receiver = receiver;
@@ -387,7 +387,7 @@ export class Deliveries {
   }
 
   /** The next message to hand out. Hot path: per message. */
-  #take(now: Instant): { entry: Entry; record: LogRecord } | undefined {
+  #take(): { entry: Entry; record: LogRecord } | undefined {
     for (;;) {
       const again = this.#again.shift();
       const sequence = again ?? this.#next;
@@ -402,7 +402,7 @@ export class Deliveries {
       } else if (this.#context.isMeant?.(record) === false) {
         this.#settleEntry(sequence);
         this.#advanceFloor();
-      } else if (isExpired(record, now)) {
+      } else if (isExpired(record, this.#context.clock)) {
         this.#giveUp(sequence, record, "expired");
       } else {
         let entry = this.#entries.get(sequence);
@@ -529,10 +529,6 @@ export class Deliveries {
     if (at !== undefined) this.#context.schedule(at);
   }
 }
-
-/** Past its expiry. */
-export const isExpired = ({ expiresAt }: Message, now: Instant): boolean =>
-  expiresAt !== undefined && expiresAt <= now;
 
 /** Index of the first element that is not below `value`. */
 function lowerBound(sorted: readonly number[], value: number): number {

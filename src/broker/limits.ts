@@ -1,3 +1,4 @@
+import type { QueueLimits } from "./queues.ts";
 import type { RetainedLimits } from "./retained-messages.ts";
 
 /** The bounds of one session's deliveries. */
@@ -16,12 +17,21 @@ export interface OutboundLimits {
   readonly backlogWhenFull: "reject" | "drop-oldest";
 }
 
+/** The bounds of streams, consumers and queues that are made while the broker runs. */
+export interface PatternLimits extends QueueLimits {
+  /** Streams in all, those of the configuration among them. */
+  readonly streamsMax: number;
+  /** Durable consumers of all streams. */
+  readonly consumersMax: number;
+}
+
 /** The bounds of the broker, each with its default in the configuration. */
 export interface BrokerLimits {
   /** What sessions may keep logs from letting go of; beyond it what they need is copied, see `spill-plan.ts`. In bytes. */
   readonly pinBytesMax: number;
   readonly outbound: OutboundLimits;
   readonly retained: RetainedLimits;
+  readonly patterns: PatternLimits;
   /** Sessions in all, attached or not. */
   readonly sessionsMax: number;
   readonly subscriptionsPerSessionMax: number;

@@ -1,5 +1,5 @@
 /** A queue: a log of its own, whose messages are handed to one receiver at a time until they are settled. */
-import type { Instant } from "../lib/clock.ts";
+import type { Clock, Instant } from "../lib/clock.ts";
 import { Deliveries, type GiveUpReason } from "./deliveries.ts";
 import { DuplicateWindow } from "./duplicate-window.ts";
 import { type QueueSettings, queueBlockKeys } from "./queue-records.ts";
@@ -8,7 +8,7 @@ import type { LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
 /** What a queue needs of the others. */
 export interface QueueContext {
   readonly store: Store;
-  readonly now: () => Instant;
+  readonly clock: Clock;
   /** `onDue` of its deliveries is to be called then. */
   readonly schedule: (queue: Queue, at: Instant) => void;
   /** A message is given up: moves it to `to` in the open group, where there is such a queue. Counts it. */
@@ -33,7 +33,7 @@ export class Queue {
   readonly #store: Store;
 
   constructor(context: QueueContext, number: number, log: LogId, settings: QueueSettings) {
-    const { store, now } = context;
+    const { store, clock } = context;
     this.#store = store;
     this.number = number;
     this.log = log;
@@ -42,7 +42,7 @@ export class Queue {
     this.deliveries = new Deliveries({
       store,
       log,
-      now,
+      clock,
       keys: queueBlockKeys(number),
       schedule: (at) => context.schedule(this, at),
       deliveriesMaxOf: ({ properties }) =>

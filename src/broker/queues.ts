@@ -2,7 +2,7 @@
  * All queues: made, changed and deleted while the broker runs; what is sent to them, at once or after a delay; what they give
  * up; and their state at the seal of each group.
  */
-import { after, type Instant } from "../lib/clock.ts";
+import { after, type Clock, type Instant } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { DelayedMessages } from "./delayed-messages.ts";
 import type { GiveUpReason, Settled } from "./deliveries.ts";
@@ -27,6 +27,7 @@ import {
 } from "./store.ts";
 import { filterMatches, type Topic, type TopicTable } from "./topic.ts";
 
+const NONE: readonly Queue[] = [];
 /** In front of the name of its log. */
 const LOG_PREFIX = "queue/";
 
@@ -67,7 +68,7 @@ export interface QueuesContext {
   readonly store: Store;
   readonly topics: TopicTable;
   readonly deadlines: DeadlineHeap<Due>;
-  readonly now: () => Instant;
+  readonly clock: Clock;
   readonly limits: QueueLimits;
   readonly events: QueueEvents;
 }
@@ -86,10 +87,10 @@ export class Queues {
 
   constructor(context: QueuesContext) {
     this.#context = context;
-    const { store, now, deadlines } = context;
+    const { store, clock, deadlines } = context;
     this.#queueContext = {
       store,
-      now,
+      clock,
       schedule: dueSchedule<Queue>(deadlines, (queue, time) => {
         if (!queue.isDeleted) queue.deliveries.onDue(time);
       }),
@@ -99,7 +100,7 @@ export class Queues {
       store,
       topics: context.topics,
       deadlines,
-      now,
+      clock,
       onDue: (number, message, bytes) => this.#onDelayOver(number, message, bytes),
     });
   }
@@ -129,7 +130,7 @@ export class Queues {
       }
       this.#lastNumber = Math.max(this.#lastNumber, record.number);
       const queue = this.#enter(record.number, record.settings);
-      damaged += queue.recover(this.#context.now());
+      damaged += queue.recover(this.#context.clock.now());
     }
     damaged += this.#delayed.recover((number, message, bytes) => {
       const queue = this.#byNumber.get(number);
@@ -191,8 +192,8 @@ export class Queues {
    * the limits where it comes from). Whether the store has room is asked before.
    */
   send(queue: Queue, message: Message, options: SendOptions = {}, mustTake = false): SendResult {
-    const { store, now } = this.#context;
-    const at = now();
+    const { store, clock } = this.#context;
+    const at = clock.now();
     const { messageId, delayMs = 0 } = options;
     if (messageId !== undefined) {
       const known = queue.duplicates.find(messageId, at);
@@ -238,13 +239,19 @@ export class Queues {
     return { count: count + delayed, commit };
   }
 
+  /** Whether publishes to a topic go into a queue. Hot path: per message. */
+  takes(topic: Topic): boolean {
+    return this.#queues.size > 0 && this.of(topic).length > 0;
+  }
+
   /** The queues that publishes to a topic go into. Hot path: per message; looked up once per topic. */
   of(topic: Topic): readonly Queue[] {
     if (topic.queuesVersion !== this.#filtersVersion) {
       topic.queuesVersion = this.#filtersVersion;
-      topic.queues = [...this.#queues.values()].filter(({ settings }) =>
+      const found = [...this.#queues.values()].filter(({ settings }) =>
         settings.filters.some((filter) => filterMatches(filter, topic.text)),
       );
+      topic.queues = found.length === 0 ? NONE : found;
     }
     return topic.queues as readonly Queue[];
   }
@@ -272,7 +279,7 @@ export class Queues {
   onChores(now: Instant): void {
     for (const queue of this.#queues.values()) {
       queue.duplicates.expire(now);
-      if (queue.deliveries.receiverCount === 0) queue.deliveries.expireFront(now);
+      if (queue.deliveries.receiverCount === 0) queue.deliveries.expireFront();
     }
   }
 

@@ -6,7 +6,7 @@ import type { Queue } from "../../src/broker/queue.ts";
 import type { QueueSettings } from "../../src/broker/queue-records.ts";
 import { Queues, type SendOptions, type SendResult } from "../../src/broker/queues.ts";
 import { TopicTable } from "../../src/broker/topic.ts";
-import type { Instant } from "../../src/lib/clock.ts";
+import type { Clock, Instant } from "../../src/lib/clock.ts";
 import { DeadlineHeap } from "../../src/lib/deadline-heap.ts";
 import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
 
@@ -55,6 +55,11 @@ export class QueueBench {
   queues!: Queues;
   deadlines!: DeadlineHeap<Due>;
   ms = 1_000_000;
+  readonly #clock: Clock = {
+    now: () => this.now,
+    since: (stamp) => this.ms - stamp,
+    wallOf: (stamp) => stamp,
+  };
 
   constructor(defaults: Partial<typeof DEFAULTS> = {}) {
     this.#defaults = { ...DEFAULTS, ...defaults };
@@ -130,7 +135,7 @@ export class QueueBench {
       store: this.store,
       topics: this.topics,
       deadlines: this.deadlines,
-      now: () => this.now,
+      clock: this.#clock,
       limits: { queuesMax: 100, defaults: this.#defaults },
       events: {
         onGivenUp: (queue, reason, to) => this.givenUp.push(`${queue} ${reason} ${to ?? "-"}`),

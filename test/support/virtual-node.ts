@@ -39,6 +39,10 @@ export class VirtualNode {
   readonly disk = new MemoryDisk();
   readonly losses: StreamLoss[] = [];
   readonly failures: Error[] = [];
+  /** What queues and consumers gave up, as `from reason to`. */
+  readonly givenUp: string[] = [];
+  /** What streams gave up before consumers had settled it, as `consumer from..to`. */
+  readonly consumerLosses: string[] = [];
   /** The rules; outlive a crash. Change them with `setPolicy`. */
   readonly authorization = new Authorization();
   /** Subscriptions that rules took away, as `clientId topicFilter`. */
@@ -205,6 +209,20 @@ export class VirtualNode {
           messagesPerUserMax: 100_000,
           ...retained,
         },
+        patterns: {
+          streamsMax: 100,
+          consumersMax: 100,
+          queuesMax: 100,
+          defaults: {
+            bytesMax: 64 * MIB,
+            messagesMax: 100_000,
+            deliveriesMax: 0,
+            deadLetterQueue: undefined,
+            visibilityMs: 30_000,
+            expiryMs: 0,
+            duplicateWindowMs: 120_000,
+          },
+        },
         pinBytesMax: 64 * MIB,
         sessionsMax: 10_000,
         subscriptionsPerSessionMax: 1_000,
@@ -213,6 +231,9 @@ export class VirtualNode {
       },
       authorizer: this.authorization,
       onBacklogDropped: (clientId, count) => this.backlogDrops.push([clientId, count]),
+      onGivenUp: (from, reason, to) => this.givenUp.push(`${from} ${reason} ${to ?? "-"}`),
+      onConsumerLoss: ({ name }, { from, to }) =>
+        this.consumerLosses.push(`${name} ${from}..${to}`),
       onSubscriptionRevoked: ({ clientId }, topicFilter) =>
         this.revoked.push(`${clientId} ${topicFilter}`),
       streams,

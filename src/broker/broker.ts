@@ -167,7 +167,7 @@ export class Broker implements StoreEvents {
   recover(): number {
     const now = this.clock.now();
     this.#store.listen(this);
-    let damaged = this.streams.recover() + this.queues.recover() + this.consumers.recover();
+    let damaged = this.streams.recover(now) + this.queues.recover() + this.consumers.recover();
     damaged += this.retained.recover(this.topics);
     damaged += this.sessions.recover((session, s) => this.subscriptions.replay(session, s));
     const expiryOf = (clientId: string): number => this.sessions.get(clientId)?.expiryMs ?? 0;

@@ -3,6 +3,7 @@
  * most one: those of the configuration first, then those made while the broker runs, in the order in which they were made. A stream that
  * uplinks or durable consumers read is trimmed behind the slowest of them; nothing is trimmed that a session still owes.
  */
+import type { Instant } from "../lib/clock.ts";
 import { openNamedLog, releaseNamedLog } from "./named-logs.ts";
 import {
   type CommitNumber,
@@ -45,8 +46,8 @@ export class Streams {
     return this.#made.has(stream);
   }
 
-  /** Reads those that were made while the broker ran. Returns how many records were damaged. */
-  recover(): number {
+  /** Reads those that were made while the broker ran, and what identifiers are known. Returns how many records were damaged. */
+  recover(now: Instant): number {
     let damaged = 0;
     const found: { number: number; settings: StreamSettings }[] = [];
     for (const [key, value] of this.#store.scan("meta", STREAM_PREFIX)) {
@@ -64,6 +65,9 @@ export class Streams {
       // The configuration has one of this name by now: it has the log, too.
       if (this.#streams.has(settings.name)) continue;
       this.#made.set(this.#enter(settings, openNamedLog(this.#store, settings.name)), number);
+    }
+    for (const { duplicates, log } of this.all) {
+      duplicates.recover(this.#store, log, now, this.#store.flushedCommit);
     }
     return damaged;
   }

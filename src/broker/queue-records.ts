@@ -27,8 +27,6 @@ export function queueKey(name: string): Uint8Array {
   return key;
 }
 
-export const queueNameOf = (key: Uint8Array): string => text.decode(key.subarray(1));
-
 const numberKey = (kind: number, queue: number): Uint8Array => {
   const key = new Uint8Array(5);
   key[0] = kind;

@@ -294,12 +294,6 @@ const SHAPES: Readonly<Record<ClientOp, Shape>> = {
 /** All that a client may ask for. */
 export const CLIENT_OPS = Object.keys(SHAPES) as readonly ClientOp[];
 
-const isErrorCode = (code: unknown): code is ErrorCode => ERROR_CODES.includes(code as ErrorCode);
-
-/** Whether an error frame's code is one of ours; a client treats others as not to be retried. */
-export const knownErrorCode = (code: unknown): ErrorCode | undefined =>
-  isErrorCode(code) ? code : undefined;
-
 /**
  * Checks a frame of a client; unknown fields stay and mean nothing.
  * @throws FrameError `bad-frame` or `unknown-op`, with the request's `id` where it has one

@@ -473,6 +473,7 @@ export interface EndedFrame {
   readonly retry: boolean;
 }
 
+/** What the server may send. */
 export type ServerFrame =
   | WelcomeFrame
   | OkFrame

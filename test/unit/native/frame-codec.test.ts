@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pack } from "msgpackr";
-import { SUBPROTOCOLS } from "../../../src/native/frame.ts";
+import { type ServerFrame, SUBPROTOCOLS } from "../../../src/native/frame.ts";
 import { codecOf } from "../../../src/native/frame-codec.ts";
 import { CLIENT_OPS, checkClientFrame, FrameError } from "../../../src/native/frame-fields.ts";
 
@@ -115,4 +115,16 @@ test("A MessagePack value that contains itself is refused.", () => {
     () => codec.decode(Buffer.concat([pack({ op: "ping" }), Buffer.of(1)])),
     isBadFrame,
   );
+});
+
+test("What the server says comes back as it was said.", () => {
+  const frames: ServerFrame[] = [
+    { op: "pong", id: 1 },
+    { op: "error", id: 2, code: "full", text: "the queue is full", retry: true, afterMs: 1_000 },
+    { op: "event", sub: 1, topic: "t", publishedAt: 1, payload: new Uint8Array([1]) },
+  ];
+  for (const subprotocol of SUBPROTOCOLS) {
+    const codec = codecOf(subprotocol);
+    assert.deepEqual(codec.decode(bytesOf(codec.encode(frames))).map(normal), frames.map(normal));
+  }
 });

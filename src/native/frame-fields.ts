@@ -1,5 +1,5 @@
 /** What a client's frame may hold, field by field; the one place where frames from outside are checked. */
-import { type ClientFrame, type ClientOp, ERROR_CODES, type ErrorCode } from "./frame.ts";
+import type { ClientFrame, ClientOp, ErrorCode } from "./frame.ts";
 
 /** A frame that makes no sense. `id`: of the request, where one could be read; without it the connection closes. */
 export class FrameError extends Error {

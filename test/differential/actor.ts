@@ -127,7 +127,8 @@ export class Actor {
           payload: Buffer.from(bytes.subarray(packet.payloadStart, packet.payloadEnd)).toString(),
           qos,
           retain,
-          identifiers: [...(properties?.subscriptionIdentifiers ?? [])].sort((a, b) => a - b),
+          // The same one for each of several subscriptions, or once.
+          identifiers: [...new Set(properties?.subscriptionIdentifiers)].sort((a, b) => a - b),
         });
         if (qos > 0) {
           const type = qos === 1 ? PacketType.puback : PacketType.pubrec;

@@ -67,6 +67,17 @@ const v5 = (...steps: Step[]): Script => ({ version: 5, steps });
 const isTakeover = ({ script, index, step }: Difference): boolean =>
   step.does === "connect" && stateBefore(script, index, step.client).isConnected;
 
+/** There was such a step before, of the client that saw something. */
+const hadTakeover = ({ script, index, client }: Difference): boolean =>
+  script.steps
+    .slice(0, index)
+    .some(
+      (step, at) =>
+        step.does === "connect" &&
+        step.client === client &&
+        stateBefore(script, at, client).isConnected,
+    );
+
 /** There was such a step up to this one, of a client with a will. */
 function hadTakeoverWithWill({ script, index }: Difference): boolean {
   return script.steps.slice(0, index + 1).some((step, at) => {
@@ -185,7 +196,8 @@ export const TRIAGE: readonly TriageRule[] = [
       difference.kind === "messages" &&
       hadTakeoverWithWill(difference) &&
       areWills(onlyOneSaw(difference).ours) &&
-      onlyOneSaw(difference).theirs.length === 0,
+      // Where the will is retained, they have what was retained before.
+      onlyOneSaw(difference).theirs.every(({ retain }) => retain),
   },
   {
     name: "mosquitto delivers at the lower QoS where subscriptions overlap",
@@ -294,11 +306,11 @@ export const TRIAGE: readonly TriageRule[] = [
       onlyOneSaw(difference).ours.length === 0,
   },
   {
-    name: "aedes closes a connection in the middle of a QoS 2 delivery",
+    name: "aedes closes a connection in the middle of a delivery with QoS 1 or 2",
     peer: "aedes",
-    clause: "MQTT-4.3.3-1 of 3.1.1",
+    clause: "MQTT-4.8.0-1 of 3.1.1",
     right: "rillmq",
-    why: "PUBREC comes while it still stores the message; it takes that for an error.",
+    why: "The acknowledgement comes while it still stores the message; it takes that for an error of the client.",
     script: v4(
       connect(0, { clean: false }),
       connect(1),
@@ -308,7 +320,11 @@ export const TRIAGE: readonly TriageRule[] = [
     isRace: true,
     matches: (difference) =>
       isClosedByThem(difference) &&
-      difference.script.steps.some((step) => step.does === "publish" && step.qos === 2),
+      difference.script.steps.some(
+        (step) =>
+          (step.does === "publish" && step.qos > 0) ||
+          (step.does === "connect" && (step.will?.qos ?? 0) > 0),
+      ),
   },
   {
     name: "aedes delivers above the granted QoS",
@@ -403,5 +419,25 @@ export const TRIAGE: readonly TriageRule[] = [
       difference.step.client === difference.client &&
       areWills(onlyOneSaw(difference).ours) &&
       onlyOneSaw(difference).theirs.length === 0,
+  },
+  {
+    name: "aedes loses messages for a session that was taken over",
+    peer: "aedes",
+    clause: "MQTT-3.1.2-4 of 3.1.1",
+    right: "rillmq",
+    why: "The subscriptions of the session go on; the older connection's end takes them away.",
+    script: v4(
+      connect(0, { clean: false, will: { ...lastingWill, qos: 2 } }),
+      connect(1),
+      subscribe(0, "a", { qos: 2 }),
+      connect(0, { clean: false }),
+      publish(1, "a"),
+    ),
+    isRace: true,
+    matches: (difference) =>
+      difference.kind === "messages" &&
+      onlyOneSaw(difference).ours.length > 0 &&
+      onlyOneSaw(difference).theirs.length === 0 &&
+      hadTakeover(difference),
   },
 ];

@@ -16,6 +16,7 @@ import {
   publishFailure,
   reasonCodeOf,
 } from "./mqtt-failure.ts";
+import { guardClient } from "./mqtt-guard.ts";
 import { fitsString, publishPacketBytes, publishProperties } from "./mqtt-publish.ts";
 
 export interface MqttDriverOptions extends CredentialSources {
@@ -220,6 +221,9 @@ class MqttLink implements Link {
       lastError = error;
       reasonCode = reasonCodeOf(error) ?? reasonCode;
     });
+    guardClient(client, (error) => {
+      lastError = error;
+    });
     client.on("packetreceive", (packet) => {
       if (packet.cmd === "puback" && packet.reasonCode === NO_MATCHING_SUBSCRIBERS) {
         this.#memory.noMatchingSubscribers++;
@@ -258,7 +262,8 @@ class MqttLink implements Link {
   }
 
   #onConnack(packet: IConnackPacket): void {
-    if (this.#isSilent) return;
+    // A second one is cut off by the guard.
+    if (this.#isSilent || this.#connack !== undefined) return;
     this.#connack = packet;
     this.#memory.silentCloses = 0;
     this.#events.onConnected({

@@ -122,12 +122,15 @@ export class CoreTarget {
     const decoder = new Decoder({ role: "server", packetBytesMax: PACKET_BYTES_MAX });
     const isRecut = chance.oneIn(RECUT_ONE_IN);
     const whole: unknown[] = [];
+    // A second CONNECT is an error, in the version of the first.
+    let version: ProtocolVersion | undefined;
     decoder.feed(bytes);
     for (;;) {
       const at = bytes.length - decoder.bufferedBytes;
       const name = NAMES.get((bytes[at] ?? 0) >>> 4) ?? "?";
       const packet = nextOf(decoder);
       if (packet === undefined) break;
+      version ??= decoder.protocolVersion;
       this.reached.add(name);
       if (packet instanceof ProtocolError) {
         whole.push(packet.reasonCode);
@@ -137,7 +140,7 @@ export class CoreTarget {
       if (isRecut) whole.push(snapshotOf(packet));
     }
     if (isRecut) assert.deepEqual(recut(bytes, chance), whole, "cut otherwise, decoded otherwise");
-    return decoder.protocolVersion;
+    return version ?? decoder.protocolVersion;
   }
 
   /** What the broker did, from what the client got. */

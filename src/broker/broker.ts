@@ -169,6 +169,7 @@ export class Broker implements StoreEvents {
     this.#store.listen(this);
     let damaged = this.streams.recover(now) + this.queues.recover() + this.consumers.recover();
     damaged += this.retained.recover(this.topics);
+    this.retained.scheduleExpiries(this.clock);
     damaged += this.sessions.recover((session, s) => this.subscriptions.replay(session, s));
     const expiryOf = (clientId: string): number => this.sessions.get(clientId)?.expiryMs ?? 0;
     damaged += this.#wills.recover(this.topics, now, expiryOf);
@@ -309,6 +310,7 @@ export class Broker implements StoreEvents {
   /** Time spent off has become known: what is from before is older than it was (see `Clock.since`). */
   onAged(): void {
     this.sessions.scheduleExpiries();
+    this.retained.scheduleExpiries(this.clock);
   }
 
   /** When `onTime` wants to be called next. */
@@ -494,6 +496,7 @@ export class Broker implements StoreEvents {
       this.#staged.push(session);
     }
     const retain = message.retain && target.retainAsPublished;
+    if (session.outbound.isReplaying) session.outbound.noteNewer(message.topic.text);
     session.outbound.stage(record, qos, retain, target.subscriptionIds);
   }
 
@@ -518,6 +521,7 @@ export class Broker implements StoreEvents {
     const retain = message.retain && target.retainAsPublished;
     if (qos > 0) {
       const isTaken = session.outbound.offer(message, qos, retain, target.subscriptionIds);
+      if (session.outbound.isReplaying) session.outbound.noteNewer(message.topic.text);
       // The session ends with its connection and cannot be given what it was promised: so it ends now.
       if (!isTaken) session.owner?.end("quota-exceeded");
       return;
@@ -527,6 +531,7 @@ export class Broker implements StoreEvents {
       this.counters.droppedSlowSubscriber++;
       return;
     }
+    if (session.outbound.isReplaying) session.outbound.noteNewer(message.topic.text);
     this.counters.messagesDeliveredQos0++;
     subscriber.deliver(message, 0, 0, false, retain, target.subscriptionIds);
   }
@@ -557,9 +562,10 @@ export class Broker implements StoreEvents {
   #doChores(now: Instant): void {
     this.#choresDeadline = now + CHORES_INTERVAL_MS;
     if (this.#store.refusal() === "failed") return;
+    this.retained.expire(this.clock);
     this.retained.stageDirty();
     this.#numbers.sweep();
-    this.sessions.keepWithinLimits();
+    this.sessions.doChores();
     this.queues.onChores(now);
     for (const stream of this.streams.all) this.#account(stream.expire(this.clock));
     const deliveredBefore = (log: LogId): Sequence | undefined => this.#deliveredBefore(log);

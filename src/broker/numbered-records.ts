@@ -11,7 +11,9 @@ import {
   packetIdOf,
   type ReferencesHead,
   referencesHeadOf,
+  SUBSCRIPTION_PREFIX,
   sessionNumberOf,
+  topicFilterOf,
 } from "./session-records.ts";
 import { SessionSweep } from "./session-sweep.ts";
 import type { Ordinal, Store } from "./store.ts";
@@ -38,6 +40,8 @@ export class NumberedRecords {
   readonly #store: Store;
   readonly #sweeper: SessionSweep;
   #lastNumber = 0;
+  /** Found by a recovery under way, without owner. */
+  readonly #orphans = new Set<number>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -64,11 +68,22 @@ export class NumberedRecords {
     this.#sweeper.run();
   }
 
+  /** Gives out all subscriptions; `take` says whether a number has an owner. To be called before `recover`. */
+  recoverSubscriptions(
+    take: (number: number, topicFilter: string, value: Uint8Array) => boolean,
+  ): void {
+    const [prefix = 0] = SUBSCRIPTION_PREFIX;
+    this.#scanAll(prefix, STEP_KEYS, (key, value) => {
+      const number = sessionNumberOf(key);
+      if (!take(number, topicFilterOf(key), value)) this.#orphans.add(number);
+    });
+  }
+
   /** Gives each owner what is its own, in pages; what has no owner is swept. */
   recover(owners: Iterable<NumberedOwner>): void {
     const byNumber = new Map<number, NumberedOwner>();
     for (const owner of owners) byNumber.set(owner.number, owner);
-    const orphans = new Set<number>();
+    const orphans = this.#orphans;
     const ownerOf = (key: Uint8Array): NumberedOwner | undefined => {
       const number = sessionNumberOf(key);
       const owner = byNumber.get(number);
@@ -100,6 +115,7 @@ export class NumberedRecords {
       this.noteUsed(number);
       this.#sweeper.addRecovered(number);
     }
+    orphans.clear();
   }
 
   #recoverKept(owner: NumberedOwner | undefined, key: Uint8Array, value: Uint8Array): void {
@@ -121,12 +137,14 @@ export class NumberedRecords {
     let from: Uint8Array | undefined;
     for (;;) {
       const rows = this.#store.scan("meta", Uint8Array.of(prefix), from, stepKeys);
-      for (const [key, value] of rows) onRow(key, value);
+      for (const [key, value] of rows) if (!isSameKey(key, from)) onRow(key, value);
       const last = rows[rows.length - 1];
       if (last === undefined || rows.length < stepKeys) return;
-      // The least key behind the last one.
-      from = new Uint8Array(last[0].length + 1);
-      from.set(last[0]);
+      // A key that was found: long ones are not in their order (see `Store.scan`).
+      from = last[0];
     }
   }
 }
+
+const isSameKey = (a: Uint8Array, b: Uint8Array | undefined): boolean =>
+  b !== undefined && a.length === b.length && a.every((byte, i) => byte === b[i]);

@@ -18,12 +18,30 @@ import { isExpired, type Message, type QoS } from "./message.ts";
 import type { DropReason, OutboundEvents } from "./outbound-events.ts";
 import { type Owed, owedOf } from "./owed.ts";
 import { Recheck } from "./recheck.ts";
-import type { RetainedReplay } from "./retained-replay.ts";
-import { REPLAY_ORDINALS, SENT, type SentRecord, SentRecords } from "./sent-records.ts";
+import type { ReplayStep, RetainedReplay } from "./retained-replay.ts";
+import {
+  decodeOrigin,
+  encodeOrigin,
+  REPLAY_ORDINALS,
+  type ReplayOrigin,
+  SENT,
+  type SentRecord,
+  SentRecords,
+} from "./sent-records.ts";
 import type { ReferencesHead } from "./session-records.ts";
 import { type CommitNumber, type LogRecord, NO_COMMIT, type Ordinal, type Store } from "./store.ts";
 import type { Subscriber } from "./subscriber.ts";
-import type { Topic } from "./topic.ts";
+import { Topic } from "./topic.ts";
+
+/** A QoS 2 delivery of a retained message as the last run left it. */
+interface RecoveredReplay {
+  readonly ordinal: Ordinal;
+  readonly packetId: number;
+  readonly state: number;
+  /** Undefined: damaged. */
+  readonly origin: ReplayOrigin | undefined;
+  readonly bytes: Uint8Array;
+}
 
 /** Deliveries of one session, for as long as the session lives. */
 export class Outbound {
@@ -35,7 +53,11 @@ export class Outbound {
   readonly #memory: MemoryBacklog;
   /** Undefined for sessions that end with their connection. */
   readonly #log: LogBacklog | undefined;
-  readonly #replays = new RingBuffer<RetainedReplay>();
+  /** By topic filter, in the order in which they began. */
+  readonly #replays = new Map<string, RetainedReplay>();
+  /** QoS 2 deliveries of retained messages that the last run left, until their replay takes them. */
+  #replayed: RecoveredReplay[] = [];
+  #replayNumber = 0;
   /** In flight before this connection and to be sent again, in order. */
   readonly #resend = new RingBuffer<InflightEntry>();
   /** Staged and not sent, because their records are not flushed yet, in order of commits. */
@@ -122,7 +144,7 @@ export class Outbound {
   recoverSent(sent: Iterable<[Ordinal, SentRecord]>): void {
     for (const [ordinal, delivery] of sent) {
       if (ordinal >= REPLAY_ORDINALS) {
-        this.#recoverReplayed(ordinal, delivery.packetId);
+        this.#recoverReplayed(ordinal, delivery);
         continue;
       }
       this.#sent.keepRecovered(ordinal, delivery);
@@ -130,11 +152,63 @@ export class Outbound {
     }
   }
 
-  /** The message is sent anew by its replay; here the client is made to forget the packet identifier. */
-  #recoverReplayed(ordinal: Ordinal, packetId: number): void {
-    const owed = owedOf(2, true, undefined);
+  #recoverReplayed(ordinal: Ordinal, { packetId, state, origin }: SentRecord): void {
+    this.#replayNumber = Math.max(this.#replayNumber, ordinal - REPLAY_ORDINALS);
+    if (state !== SENT.done) this.#inflight.reserve(packetId);
+    this.#replayed.push({ ordinal, packetId, state, bytes: origin, origin: decodeOrigin(origin) });
+  }
+
+  /** Goes on with what the last run had sent for this subscription. */
+  #resumeReplayed(replay: RetainedReplay): void {
+    const isOfReplay = ({ origin }: RecoveredReplay): boolean =>
+      origin?.topicFilter === replay.topicFilter;
+    for (const left of this.#replayed.filter(isOfReplay)) this.#resumeStep(replay, left);
+    this.#replayed = this.#replayed.filter((left) => !isOfReplay(left));
+  }
+
+  #resumeStep(replay: RetainedReplay, left: RecoveredReplay): void {
+    const { ordinal, packetId, state, origin, bytes } = left;
+    if (origin === undefined) return;
+    const isDone = state === SENT.done;
+    const step = replay.know(origin.topic, isDone, () => this.#sent.remove(ordinal));
+    if (isDone) return;
+    const owed = owedOf(2, true, replay.subscriptionIds, undefined, () => {
+      this.#settleStep(replay, step, owed, packetId);
+    });
     owed.ordinal = ordinal;
-    this.#inflight.add(packetId, owed, "released", undefined).wasSent = true;
+    owed.origin = bytes;
+    const message = replay.lookUp(new Topic(origin.topic));
+    // Sent again only if it is the same message; else the client is made to forget the packet identifier, and what is newer came live.
+    const isSame = state === SENT.published && message?.receivedAt === origin.receivedAt;
+    const kept = isSame ? message : undefined;
+    this.#inflight.add(packetId, owed, isSame ? "published" : "released", kept).wasSent = true;
+  }
+
+  /** What the last run had sent for subscriptions that are gone or done: the client is made to forget the packet identifiers. */
+  #releaseReplayed(): void {
+    for (const { ordinal, packetId, state } of this.#replayed) {
+      const forget = (): void => this.#sent.remove(ordinal);
+      if (state === SENT.done) {
+        forget();
+        continue;
+      }
+      const owed = owedOf(2, true, undefined, undefined, forget);
+      owed.ordinal = ordinal;
+      this.#inflight.add(packetId, owed, "released", undefined).wasSent = true;
+    }
+    this.#replayed = [];
+  }
+
+  #settleStep(replay: RetainedReplay, step: ReplayStep, owed: Owed, packetId: number): void {
+    const isOnDisk = owed.origin !== undefined;
+    if (!replay.settle(step) && isOnDisk) {
+      this.#sent.put(owed.ordinal, SENT.done, packetId, owed.origin);
+    }
+    if (replay.isOver) this.#dropReplay(replay);
+  }
+
+  #dropReplay(replay: RetainedReplay): void {
+    if (this.#replays.get(replay.topicFilter) === replay) this.#replays.delete(replay.topicFilter);
   }
 
   /** After a restart, before `attach`: a QoS 2 message of a shared subscription that stays with this session. */
@@ -160,6 +234,7 @@ export class Outbound {
     this.#resend.clear();
     this.#staged.clear();
     this.#inflight.forgetOutstanding();
+    if (this.#replayed.length > 0) this.#releaseReplayed();
     for (const entry of this.#inflight.entries()) this.#resend.push(entry);
     this.pump();
   }
@@ -221,10 +296,34 @@ export class Outbound {
     this.#stageEntry(packetId, owed, undefined);
   }
 
-  /** A retained replay to be sent as there is room. */
+  /** Retained messages to be sent as there is room; instead of what is left for the same topic filter. */
   replay(replay: RetainedReplay): void {
-    this.#replays.push(replay);
+    this.cancelReplay(replay.topicFilter);
+    this.#replays.set(replay.topicFilter, replay);
+    if (this.#replayed.length > 0) this.#resumeReplayed(replay);
     this.pump();
+  }
+
+  /** The subscription is gone. */
+  cancelReplay(topicFilter: string): void {
+    this.#replays.get(topicFilter)?.cancel();
+    this.#replays.delete(topicFilter);
+  }
+
+  /** Retained messages are to be sent or acknowledged. */
+  get isReplaying(): boolean {
+    return this.#replays.size > 0;
+  }
+
+  /** A live message is the client's by now: an older one that is retained for its topic is not sent any more. */
+  noteNewer(topic: string): void {
+    for (const replay of this.#replays.values()) replay.noteNewer(topic);
+  }
+
+  /** How far replays are goes with the open group. */
+  stagePositions(): void {
+    if (this.#log === undefined) return;
+    for (const replay of this.#replays.values()) replay.stagePosition();
   }
 
   /**
@@ -325,7 +424,7 @@ export class Outbound {
       if (chunk !== undefined || ordinal >= REPLAY_ORDINALS || keptFor !== 0) {
         entry.commit = this.#store.openCommit;
         if (keptFor !== 0) this.#kept.release(entry.owed, entry.packetId);
-        else this.#sent.put(ordinal, SENT.released, entry.packetId);
+        else this.#sent.put(ordinal, SENT.released, entry.packetId, entry.owed.origin);
       }
     }
     subscriber?.release(entry.packetId, entry.commit);
@@ -460,7 +559,7 @@ export class Outbound {
 
   /** QoS 2 in a session that lasts: the packet identifier is on disk before PUBLISH. */
   #sendAfterFlush(packetId: number, owed: Owed, keep: Message | undefined): void {
-    this.#sent.put(owed.ordinal, SENT.published, packetId);
+    this.#sent.put(owed.ordinal, SENT.published, packetId, owed.origin);
     this.#stageEntry(packetId, owed, keep);
   }
 
@@ -501,15 +600,15 @@ export class Outbound {
   }
 
   #pumpReplays(subscriber: Subscriber): void {
-    for (let replay = this.#replays.peek(); replay !== undefined; replay = this.#replays.peek()) {
+    for (const replay of this.#replays.values()) {
       while (this.#hasWindow(subscriber)) {
         const message = replay.next();
         if (message === undefined) break;
         this.#replayOne(subscriber, replay, message);
       }
       if (!replay.isAtEnd) return;
-      this.#replays.shift();
       replay.checkDone();
+      if (replay.isOver) this.#dropReplay(replay);
     }
   }
 
@@ -520,19 +619,27 @@ export class Outbound {
       return;
     }
     const qos = message.qos < replay.qos ? message.qos : replay.qos;
+    const { text } = message.topic;
     if (qos === 0) {
       this.#events.onDelivered(0);
       subscriber.deliver(message, 0, 0, false, true, replay.subscriptionIds);
+      replay.settle(replay.sent(text, undefined));
       return;
     }
-    replay.onSent();
-    const owed = owedOf(qos, true, replay.subscriptionIds, undefined, () => replay.onSettled());
-    if (this.#log === undefined || qos === 1) {
-      this.#send(subscriber, owed, message, this.#log === undefined ? undefined : message);
+    const isOnDisk = qos === 2 && this.#log !== undefined;
+    const packetId = isOnDisk ? this.#inflight.allocate() : 0;
+    const ordinal = (REPLAY_ORDINALS + ++this.#replayNumber) as Ordinal;
+    const step = replay.sent(text, isOnDisk ? () => this.#sent.remove(ordinal) : undefined);
+    const owed = owedOf(qos, true, replay.subscriptionIds, undefined, () => {
+      this.#settleStep(replay, step, owed, packetId);
+    });
+    if (!isOnDisk) {
+      this.#send(subscriber, owed, message, message);
       return;
     }
-    const packetId = this.#inflight.allocate();
-    owed.ordinal = (REPLAY_ORDINALS + packetId) as Ordinal;
+    const { topicFilter } = replay;
+    owed.ordinal = ordinal;
+    owed.origin = encodeOrigin({ receivedAt: message.receivedAt, topicFilter, topic: text });
     this.#sendAfterFlush(packetId, owed, message);
   }
 
@@ -625,7 +732,6 @@ export class Outbound {
     if (owed.lease !== undefined) owed.lease.settle();
     if (owed.keptFor !== 0) this.#kept.remove(owed);
     this.#log?.settle(owed);
-    if (owed.ordinal >= REPLAY_ORDINALS) this.#sent.remove(owed.ordinal);
     owed.onSettled?.();
   }
 }

@@ -39,6 +39,8 @@ export interface Owed {
   keptFor: number;
   /** To be told when it is settled; for messages that no log holds. */
   readonly onSettled: (() => void) | undefined;
+  /** With QoS 2, for retained messages in sessions that last: what they are, as it is on disk (see ReplayOrigin). */
+  origin: Uint8Array | undefined;
 }
 
 export function owedOf(
@@ -61,6 +63,7 @@ export function owedOf(
     lease: undefined,
     keptFor: 0,
     onSettled,
+    origin: undefined,
   };
 }
 

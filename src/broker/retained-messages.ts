@@ -3,9 +3,10 @@
  * with QoS 1 and 2 are staged at once with their publisher's acknowledgement; QoS 0 ones are written lazily, the last of
  * each topic with the next group [MQTT 5.0 section 3.3.1.3].
  */
-import type { Clock } from "../lib/clock.ts";
+import { after, type Clock, type Instant } from "../lib/clock.ts";
+import { type Deadline, DeadlineHeap } from "../lib/deadline-heap.ts";
 import type { Principal } from "./authenticator.ts";
-import { copyMessage, isExpired, type Message, propertyBytes } from "./message.ts";
+import { copyMessage, isExpired, type Message, propertyBytes, remainingMs } from "./message.ts";
 import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
 import type { Store } from "./store.ts";
 import type { SysTopics } from "./sys-topics.ts";
@@ -19,11 +20,15 @@ export interface RetainedLimits {
   readonly messagesPerUserMax: number;
 }
 
+/** Expired messages removed in one step. */
+const EXPIRED_STEP = 1_000;
+
 class Node {
   children: Map<string, Node> | undefined;
   message: Message | undefined;
   /** Who published it. */
   principal: Principal;
+  expiry: Deadline<Message> | undefined;
 }
 
 export class RetainedMessages {
@@ -32,6 +37,7 @@ export class RetainedMessages {
   readonly #system: SysTopics | undefined;
   readonly #root = new Node();
   readonly #dirty = new Set<Topic>();
+  readonly #expiries = new DeadlineHeap<Message>();
   readonly #perUser = new Map<Principal, number>();
   #size = 0;
   #bytes = 0;
@@ -50,6 +56,31 @@ export class RetainedMessages {
   /** Bytes of payloads and topics. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Removes what has expired, some of it; to be called again and again. Written as lazily as QoS 0. */
+  expire(clock: Clock): void {
+    const now = clock.now();
+    for (let i = 0; i < EXPIRED_STEP; i++) {
+      const message = this.#expiries.takeDue(now);
+      if (message === undefined) return;
+      if (this.#delete(message.topic)) this.#dirty.add(message.topic);
+    }
+  }
+
+  /** After a restart, or when messages turned out to be older (see `Clock.since`): says anew when each expires. */
+  scheduleExpiries(clock: Clock): void {
+    for (const node of this.#nodes()) {
+      const leftMs = node.message === undefined ? undefined : remainingMs(node.message, clock);
+      this.#schedule(node, leftMs === undefined ? undefined : after(clock.now(), leftMs));
+    }
+  }
+
+  #schedule(node: Node, at: Instant | undefined): void {
+    this.#expiries.cancel(node.expiry);
+    const { message } = node;
+    const isToExpire = message !== undefined && at !== undefined;
+    node.expiry = isToExpire ? this.#expiries.add(at, message) : undefined;
   }
 
   /** Topics whose last message is not staged yet. */
@@ -119,6 +150,10 @@ export class RetainedMessages {
 
   /** All retained messages, in no order; messages may come and go meanwhile. */
   *all(): IterableIterator<Message> {
+    for (const { message } of this.#nodes()) if (message !== undefined) yield message;
+  }
+
+  *#nodes(): IterableIterator<Node> {
     const stack: Iterator<Node>[] = [[this.#root].values()];
     for (let top = stack[stack.length - 1]; top !== undefined; top = stack[stack.length - 1]) {
       const { value: node, done } = top.next();
@@ -126,7 +161,7 @@ export class RetainedMessages {
         stack.pop();
         continue;
       }
-      if (node.message !== undefined) yield node.message;
+      yield node;
       if (node.children !== undefined) stack.push(node.children.values());
     }
   }
@@ -141,23 +176,44 @@ export class RetainedMessages {
   /** The topics whose retained message matches a filter and has not expired. */
   match(topicFilter: string, clock: Clock): Topic[] {
     const found: Topic[] = [];
-    const collect = (node: Node): void => {
-      const { message } = node;
-      if (message === undefined) return;
-      if (!isExpired(message, clock)) found.push(message.topic);
+    this.#visit(topicFilter, clock, (topic) => found.push(topic));
+    return found;
+  }
+
+  /** Those of them that come next behind a name, in the order of their names; at most `limit`. */
+  page(topicFilter: string, after: string | undefined, limit: number, clock: Clock): Topic[] {
+    let found: Topic[] = [];
+    // Names from here on are not among the next ones: there are enough before it.
+    let end: string | undefined;
+    this.#visit(topicFilter, clock, (topic) => {
+      if (after !== undefined && topic.text <= after) return;
+      if (end !== undefined && topic.text >= end) return;
+      found.push(topic);
+      if (found.length < 2 * limit) return;
+      found = inOrder(found).slice(0, limit);
+      end = found[limit - 1]?.text;
+    });
+    return inOrder(found).slice(0, limit);
+  }
+
+  #visit(topicFilter: string, clock: Clock, visit: (topic: Topic) => void): void {
+    const collect = ({ message }: Node): void => {
+      if (message !== undefined && !isExpired(message, clock)) visit(message.topic);
     };
     const levels = topicFilter.split("/");
-    if (levels[0] === "$SYS") return this.#system?.match(topicFilter) ?? found;
+    if (levels[0] === "$SYS") {
+      for (const topic of this.#system?.match(topicFilter) ?? []) visit(topic);
+      return;
+    }
     let nodes: Node[] = [this.#root];
     for (const [depth, level] of levels.entries()) {
       if (level === "#") {
         for (const node of nodes) visitBelow(node, depth === 0, collect);
-        return found;
+        return;
       }
       nodes = nodes.flatMap((node) => childrenOf(node, level, depth === 0));
     }
     for (const node of nodes) collect(node);
-    return found;
   }
 
   #stage(topic: Topic): void {
@@ -206,6 +262,7 @@ export class RetainedMessages {
     this.#countFor(principal, 1);
     node.message = message;
     node.principal = principal;
+    this.#schedule(node, message.expiresAt);
   }
 
   #delete(topic: Topic): boolean {
@@ -222,6 +279,7 @@ export class RetainedMessages {
     this.#bytes -= costOf(leaf.message);
     this.#countFor(leaf.principal, -1);
     leaf.message = undefined;
+    this.#schedule(leaf, undefined);
     leaf.principal = undefined;
     for (let i = path.length - 1; i > 0; i--) {
       const node = path[i];
@@ -235,6 +293,9 @@ export class RetainedMessages {
 
 const costOf = ({ payloadStart, payloadEnd, topic, properties }: Message): number =>
   payloadEnd - payloadStart + topic.bytes.length + propertyBytes(properties);
+
+const inOrder = (topics: Topic[]): Topic[] =>
+  topics.sort(({ text: a }, { text: b }) => Number(a > b) - Number(a < b));
 
 const isHidden = (level: string, isFirst: boolean): boolean =>
   isFirst && level.charCodeAt(0) === 0x24;

@@ -10,15 +10,55 @@ import type { Ordinal, Store } from "./store.ts";
 export const SENT = { published: 1, released: 2, done: 3 } as const;
 
 /**
- * Beyond all ordinals: with a packet identifier added, under which QoS 2 deliveries of retained messages are kept on
- * disk. No log holds them, but their packet identifiers must not be taken for others after a crash.
+ * Beyond all ordinals: with a number added, under which QoS 2 deliveries of retained messages are kept on disk. No log holds
+ * them; their record goes on with what they are.
  */
 export const REPLAY_ORDINALS = 2 ** 52;
+
+/** Which retained message it was, for which subscription: receivedAt:f64 filter (length:u16, UTF-8) topic (UTF-8). */
+export interface ReplayOrigin {
+  readonly receivedAt: number;
+  readonly topicFilter: string;
+  readonly topic: string;
+}
+
+/** State and packet identifier. */
+const SENT_BYTES = 3;
+const HEAD_BYTES = 10;
+const utf8 = new TextEncoder();
+const text = new TextDecoder();
+
+export function encodeOrigin({ receivedAt, topicFilter, topic }: ReplayOrigin): Uint8Array {
+  const filterBytes = utf8.encode(topicFilter);
+  const topicBytes = utf8.encode(topic);
+  const bytes = new Uint8Array(HEAD_BYTES + filterBytes.length + topicBytes.length);
+  const view = new DataView(bytes.buffer);
+  view.setFloat64(0, receivedAt);
+  view.setUint16(8, filterBytes.length);
+  bytes.set(filterBytes, HEAD_BYTES);
+  bytes.set(topicBytes, HEAD_BYTES + filterBytes.length);
+  return bytes;
+}
+
+/** Undefined: damaged. */
+export function decodeOrigin(bytes: Uint8Array): ReplayOrigin | undefined {
+  if (bytes.length < HEAD_BYTES) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const filterEnd = HEAD_BYTES + view.getUint16(8);
+  if (filterEnd > bytes.length) return undefined;
+  return {
+    receivedAt: view.getFloat64(0),
+    topicFilter: text.decode(bytes.subarray(HEAD_BYTES, filterEnd)),
+    topic: text.decode(bytes.subarray(filterEnd)),
+  };
+}
 
 /** One of them as it was read; `state` as in `SENT`. */
 export interface SentRecord {
   readonly packetId: number;
   readonly state: number;
+  /** What follows in the record of a retained message. */
+  readonly origin: Uint8Array;
 }
 
 /** A record as it is on disk; undefined when it is damaged. */
@@ -26,7 +66,8 @@ export function decodeSent(value: Uint8Array): SentRecord | undefined {
   const [state = 0, high = 0, low = 0] = value;
   const packetId = (high << 8) | low;
   const isKnown = state >= SENT.published && state <= SENT.done;
-  return value.length === 3 && isKnown && packetId > 0 ? { state, packetId } : undefined;
+  if (value.length < SENT_BYTES || !isKnown || packetId === 0) return undefined;
+  return { state, packetId, origin: value.subarray(SENT_BYTES) };
 }
 
 /** The records of one session: written while it runs, and those that the last run left. */
@@ -57,8 +98,12 @@ export class SentRecords {
   }
 
   /** Goes with the open group. */
-  put(ordinal: Ordinal, state: number, packetId: number): void {
-    const value = Uint8Array.of(state, packetId >>> 8, packetId & 0xff);
+  put(ordinal: Ordinal, state: number, packetId: number, origin?: Uint8Array): void {
+    const value = new Uint8Array(SENT_BYTES + (origin?.length ?? 0));
+    value[0] = state;
+    value[1] = packetId >>> 8;
+    value[2] = packetId & 0xff;
+    if (origin !== undefined) value.set(origin, SENT_BYTES);
     this.#store.put("meta", sentKey(this.#sessionNumber, ordinal), value);
   }
 

@@ -3,10 +3,12 @@
  *
  *     10 clientId                        session: JSON, see SessionRecord
  *     18 $share/NAME/filter              shared subscription with durable members: version:u8 number:u32
+ *     1c session:u32 topicFilter         subscription: JSON, see SessionSubscription
  *     20 session:u32 ordinal:u64         references to messages owed, one record per session and commit
  *     24 session:u32 ordinal:u64         spilled message, see message-record.ts
  *     28 session:u32 ordinal:u64         QoS 2 delivery under way: state:u8 packetId:u16
- *                                        (of a retained message: 2^52 + packetId instead of an ordinal)
+ *                                        (of a retained message: 2^52 and a number instead of an ordinal,
+ *                                        and its origin, see sent-records.ts)
  *                                        (under a shared subscription's number: a member has it, `done`)
  *     2c session:u32 ordinal:u64 shared:u32
  *                                        QoS 2 message of that shared subscription that stays with this session:
@@ -34,6 +36,7 @@ const SUBSCRIPTION_ID_MAX = 268_435_455;
 
 const KEY_SESSION = 0x10;
 const KEY_SHARED = 0x18;
+const KEY_SUBSCRIPTION = 0x1c;
 const KEY_REFERENCES = 0x20;
 const KEY_SPILLED = 0x24;
 const KEY_SENT = 0x28;
@@ -105,6 +108,18 @@ export const clientIdOf = (key: Uint8Array): string => text.decode(key.subarray(
 
 /** The name in a shared subscription's key. */
 export const sharedNameOf = (key: Uint8Array): string => text.decode(key.subarray(1));
+
+/** The prefix of all subscriptions' keys. */
+export const SUBSCRIPTION_PREFIX = Uint8Array.of(KEY_SUBSCRIPTION);
+export const subscriptionsPrefix = (session: number): Uint8Array =>
+  numberKey(KEY_SUBSCRIPTION, session, 0);
+export function subscriptionKey(session: number, topicFilter: string): Uint8Array {
+  const bytes = utf8.encode(topicFilter);
+  const key = numberKey(KEY_SUBSCRIPTION, session, bytes.length);
+  key.set(bytes, 5);
+  return key;
+}
+export const topicFilterOf = (key: Uint8Array): string => text.decode(key.subarray(5));
 
 export const referencesPrefix = (session: number): Uint8Array =>
   numberKey(KEY_REFERENCES, session, 0);

@@ -9,6 +9,7 @@ import {
   sentPrefix,
   spilledKey,
   spilledPrefix,
+  subscriptionsPrefix,
 } from "./session-records.ts";
 import { type CommitNumber, NO_COMMIT, type Store } from "./store.ts";
 
@@ -44,6 +45,7 @@ export class SessionSweep {
       // What is not flushed yet is not found yet.
       if (next.commit > store.flushedCommit) return;
       room -= this.#sweepReferences(next.number, room);
+      room -= this.#sweepKeys(subscriptionsPrefix(next.number), room);
       room -= this.#sweepKeys(sentPrefix(next.number), room);
       room -= this.#sweepKeys(receivedPrefix(next.number), room);
       room -= this.#sweepKept(next.number, room);

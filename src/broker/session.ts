@@ -18,7 +18,12 @@ import type { NumberedOwner } from "./numbered-records.ts";
 import { Outbound } from "./outbound.ts";
 import type { OutboundEvents } from "./outbound-events.ts";
 import type { SentRecord } from "./sent-records.ts";
-import { type ReferencesHead, receivedKey, sessionKey } from "./session-records.ts";
+import {
+  type ReferencesHead,
+  receivedKey,
+  sessionKey,
+  subscriptionKey,
+} from "./session-records.ts";
 import type { SharedSubscription } from "./shared-subscription.ts";
 import { type CommitNumber, NO_COMMIT, type Ordinal, type Store } from "./store.ts";
 import type { Subscriber } from "./subscriber.ts";
@@ -31,11 +36,13 @@ export interface SessionSubscription extends SubscriptionOptions {
   readonly topicFilter: string;
   /** Its retained messages are not all delivered yet. */
   isReplaying: boolean;
+  /** So far as is on disk: all of them up to this topic are settled. */
+  replayAfter?: string | undefined;
 }
 
 /** The session as it is on disk, in JSON. */
 export interface SessionRecord {
-  readonly version: 1;
+  readonly version: 2;
   readonly number: number;
   /** User name of whom it belongs to; absent: anonymous. */
   readonly user?: string;
@@ -43,7 +50,6 @@ export interface SessionRecord {
   readonly expiryMs: number | null;
   /** Null while a connection is attached. */
   readonly detachedAt: number | null;
-  readonly subscriptions: readonly SessionSubscription[];
 }
 
 const utf8 = new TextEncoder();
@@ -105,18 +111,30 @@ export class Session implements NumberedOwner {
     this.outbound.detach();
   }
 
-  /** Stages the session as it is now. */
+  /** Stages the session as it is now, without its subscriptions. */
   persist(): void {
     if (!this.isDurable || this.hasEnded) return;
     const record: SessionRecord = {
-      version: 1,
+      version: 2,
       number: this.number,
       ...(this.principal === undefined ? {} : { user: this.principal }),
       expiryMs: this.expiryMs === NEVER_MS ? null : this.expiryMs,
       detachedAt: this.owner === undefined ? (this.detachedAt ?? null) : null,
-      subscriptions: [...this.subscriptions.values()],
     };
     this.#store.put("meta", sessionKey(this.clientId), utf8.encode(JSON.stringify(record)));
+  }
+
+  /** Stages a subscription as it is now: each is a record of its own, so that a change costs what it changes. */
+  persistSubscription(topicFilter: string): void {
+    if (!this.isDurable || this.hasEnded) return;
+    const key = subscriptionKey(this.number, topicFilter);
+    const subscription = this.subscriptions.get(topicFilter);
+    if (subscription === undefined) {
+      this.#store.remove("meta", key);
+      return;
+    }
+    const { topicFilter: _inTheKey, ...record } = subscription;
+    this.#store.put("meta", key, utf8.encode(JSON.stringify(record)));
   }
 
   /** The commit that a QoS 2 message with this packet identifier waits for; undefined: it is new [MQTT-4.3.3-10]. */

@@ -126,9 +126,12 @@ export class Sessions {
     return false;
   }
 
-  /** Drops what exceeds the limits of backlogs. */
-  keepWithinLimits(): void {
+  /** Drops what exceeds the limits of backlogs, and stages how far retained messages were sent. */
+  doChores(): void {
     for (const backlog of this.#backlogs()) backlog.keepWithinLimits();
+    for (const { outbound } of this.#sessions.values()) {
+      if (outbound.isReplaying) outbound.stagePositions();
+    }
   }
 
   /** All backlogs of sessions and shared subscriptions. */
@@ -233,6 +236,7 @@ export class Sessions {
       }
       this.#recoverSession(clientIdOf(key), record, clock.now());
     }
+    damaged += this.#recoverSubscriptions();
     numbers.recover([...this.#sessions.values(), ...index.shared.durable()]);
     index.shared.endRecovery();
     for (const session of this.#sessions.values()) {
@@ -282,16 +286,32 @@ export class Sessions {
     session.expiryDeadline = this.#context.deadlines.add(at, { onDue });
   }
 
-  #recoverSession(clientId: string, record: SessionRecord, now: Instant): void {
+  /** Returns how many were damaged and left out. */
+  #recoverSubscriptions(): number {
     const { index, numbers } = this.#context;
-    numbers.noteUsed(record.number);
+    const byNumber = new Map<number, Session>();
+    for (const session of this.#sessions.values()) byNumber.set(session.number, session);
+    let damaged = 0;
+    numbers.recoverSubscriptions((number, topicFilter, value) => {
+      const session = byNumber.get(number);
+      if (session === undefined) return false;
+      const subscription = decodeSubscription(topicFilter, value);
+      if (subscription === undefined) {
+        damaged++;
+      } else {
+        session.subscriptions.set(topicFilter, subscription);
+        index.add(session, topicFilter, subscription);
+      }
+      return true;
+    });
+    return damaged;
+  }
+
+  #recoverSession(clientId: string, record: SessionRecord, now: Instant): void {
+    this.#context.numbers.noteUsed(record.number);
     const principal = record.user ?? ANONYMOUS;
     const session = this.#enter(clientId, principal, record.number, record.expiryMs ?? NEVER_MS);
     session.detachedAt = (record.detachedAt ?? now) as Instant;
-    for (const subscription of record.subscriptions) {
-      session.subscriptions.set(subscription.topicFilter, subscription);
-      index.add(session, subscription.topicFilter, subscription);
-    }
     this.#scheduleExpiry(session);
   }
 }
@@ -309,27 +329,37 @@ function isSessionRecord(value: unknown): value is SessionRecord {
   if (typeof value !== "object" || value === null) return false;
   const record = value as Partial<SessionRecord>;
   return (
-    record.version === 1 &&
+    record.version === 2 &&
     typeof record.number === "number" &&
     record.number > 0 &&
     record.number <= NUMBER_MAX &&
     Number.isInteger(record.number) &&
     (record.user === undefined || typeof record.user === "string") &&
     isTime(record.expiryMs) &&
-    isTime(record.detachedAt) &&
-    Array.isArray(record.subscriptions) &&
-    record.subscriptions.every(isSubscription)
+    isTime(record.detachedAt)
   );
 }
 
 const isTime = (value: unknown): boolean => value === null || typeof value === "number";
 
+function decodeSubscription(
+  topicFilter: string,
+  value: Uint8Array,
+): SessionSubscription | undefined {
+  try {
+    const record: unknown = JSON.parse(new TextDecoder().decode(value));
+    return isSubscription(record) ? { ...record, topicFilter } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function isSubscription(value: unknown): value is SessionSubscription {
   if (typeof value !== "object" || value === null) return false;
-  const { topicFilter, qos, subscriptionId } = value as Partial<SessionSubscription>;
+  const { qos, subscriptionId, replayAfter } = value as Partial<SessionSubscription>;
   return (
-    typeof topicFilter === "string" &&
     (qos === 0 || qos === 1 || qos === 2) &&
-    (subscriptionId === undefined || isSubscriptionId(subscriptionId))
+    (subscriptionId === undefined || isSubscriptionId(subscriptionId)) &&
+    (replayAfter === undefined || typeof replayAfter === "string")
   );
 }

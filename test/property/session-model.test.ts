@@ -209,6 +209,15 @@ function checkClean(world: World, subscriber: ModelClient): void {
   }
 }
 
+/** Retained messages come with each subscription, with QoS 2 once, whatever breaks on the way. */
+function checkRetained({ deliveries, options, subscribes }: ModelClient): void {
+  for (const name of RETAINED) {
+    const count = deliveries.filter(({ payload }) => payload === name).length;
+    const what = `${options.clientId}: ${name} came ${count} times for ${subscribes} subscriptions`;
+    assert.ok(count >= 1 && count <= subscribes, what);
+  }
+}
+
 function checkAtRest(world: World): void {
   for (const { sendingSize, options } of world.publishers) {
     assert.equal(sendingSize, 0, `${options.clientId} waits for acknowledgements`);
@@ -257,6 +266,7 @@ test("Whatever breaks, an acknowledged message reaches each durable session, QoS
       assert.ok(everything !== undefined && first !== undefined);
       checkDelivered(world, everything, 2);
       checkDelivered(world, first, 1);
+      checkRetained(everything);
       for (const subscriber of world.durable) checkOrder(world, subscriber);
       checkClean(world, world.clean);
       checkAtRest(world);

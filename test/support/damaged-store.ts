@@ -75,11 +75,10 @@ class Filler {
     const session = 1 + random(40);
     const client = new TextEncoder().encode(
       JSON.stringify({
-        version: 1,
+        version: 2,
         number: session,
         expiryMs: null,
         detachedAt: commit,
-        subscriptions: [],
       }),
     );
     this.#put("meta", sessionKey(`client-${session}`), client);

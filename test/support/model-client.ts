@@ -53,6 +53,8 @@ export class ModelClient {
   readonly options: ModelClientOptions;
   /** What the application got, in order; QoS 2 repeats are left out, as the specification wants it. */
   readonly deliveries: Delivery[] = [];
+  /** How often it subscribed, at most as often as the broker saw it. */
+  subscribes = 0;
   /** Payloads for which a PUBACK or PUBREC came. */
   readonly acknowledged = new Set<string>();
   readonly #node: VirtualNode;
@@ -240,6 +242,7 @@ export class ModelClient {
   }
 
   #subscribe(): void {
+    this.subscribes++;
     const options = { noLocal: false, retainAsPublished: false, retainHandling: 0 } as const;
     const subscriptions = this.options.filters.map((filter) => ({ ...filter, ...options }));
     this.#toBroker.push({ type: PacketType.subscribe, packetId: 1, subscriptions, properties: {} });

@@ -449,13 +449,11 @@ test("After a restart no other message gets the packet identifier of a retained 
   const again = node.connect("s", LASTING);
   assert.deepEqual(again.takeText(), [
     "connack present",
-    "pubrel 1",
+    "publish kept q2 #1 dup retain: retained",
     "publish live q2 #2: new",
-    "publish kept q2 #3 retain: retained",
   ]);
-  again.ack(pubcomp, 1, 0x92);
-  for (const packetId of [2, 3]) again.ack(pubrec, packetId);
-  for (const packetId of [2, 3]) again.ack(pubcomp, packetId);
+  for (const packetId of [1, 2]) again.ack(pubrec, packetId);
+  for (const packetId of [1, 2]) again.ack(pubcomp, packetId);
   assert.deepEqual(node.metaKeys(0x20, 0x28), []);
   assert.equal(node.broker.sessions.get("s")?.outbound.inflightSize, 0);
 });

@@ -49,7 +49,7 @@ const HEAD = `# Interoperability
 Each \`ok\` is a test: the client publishes a retained message over that transport and gets it as a new subscriber, with QoS 2 (curl has QoS 0
 only). \`–\` is what the client itself cannot do, in the versions that Debian stable and npm have. \`npm test -- interoperability\` tries them
 all and skips, with a line that says so, clients that are not installed. More of MQTT.js, mosquitto and Paho Python (durable sessions, wills,
-all QoS) is in \`test/integration/interop.test.ts\`.
+all QoS) is in \`test/integration/interoperability.test.ts\`.
 
 `;
 

@@ -60,8 +60,11 @@ test("Leading wildcards do not match topics that begin with $, the same topic fi
   await blind.subscribe(["#", "+/#", "+/broker/#", "+/broker/uptime", "+", "/#"]);
   const client = await join("seeing");
   await client.subscribe("$SYS/broker/uptime");
-  const { text } = await client.takeArrival();
-  assert.match(text, /^publish \$SYS\/broker\/uptime q0/);
+  // What it is now, and twice what it is then: those went by the others.
+  for (let i = 0; i < 3; i++) {
+    const { text } = await client.takeArrival();
+    assert.match(text, /^publish \$SYS\/broker\/uptime q0/);
+  }
   await blind.getsNothing();
   const other = await join("seeing-all");
   await other.subscribe("$SYS/#");

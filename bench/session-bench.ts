@@ -126,6 +126,7 @@ async function measure(subscribers: number, isDurable: boolean): Promise<Figures
     authorizer: new Authorization(),
     system: undefined,
     ...SILENT,
+    onTurnCut: () => setImmediate(() => broker.endTurn()),
     streams: [
       { name: "telemetry", filters: ["sim/#"], bytesMax: 1e9, whenFull: "drop-oldest" as const },
     ],

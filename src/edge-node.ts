@@ -197,6 +197,7 @@ export class EdgeNode {
         this.#sealedAt = performance.now();
         clock.stage();
       },
+      onTurnCut: () => this.turn.schedule(),
       onFlushed: () => this.#onFlushed(),
       onLoss: (loss) => log("warn", "stream is full: oldest records dropped", { ...loss }),
       onBacklogDropped: (clientId, count) => {

@@ -23,6 +23,8 @@ export interface BrokerOptions {
   readonly deliveredBefore: (log: LogId) => Sequence | undefined;
   /** A commit is about to be sealed. */
   readonly onSealing: () => void;
+  /** There is more to send than may be read in one turn: `endTurn` is to be called once more, after others had theirs. */
+  readonly onTurnCut: () => void;
   /** After each flush, when everything inside is done. */
   readonly onFlushed: () => void;
   readonly onLoss: (loss: StreamLoss) => void;

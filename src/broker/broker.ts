@@ -27,6 +27,7 @@ import { NumberedRecords } from "./numbered-records.ts";
 import type { Outbound } from "./outbound.ts";
 import { outboundEventsOf } from "./outbound-events.ts";
 import { Queues } from "./queues.ts";
+import { ReadBudget } from "./read-budget.ts";
 import { RetainedMessages } from "./retained-messages.ts";
 import { lowerQos, type Session } from "./session.ts";
 import {
@@ -97,6 +98,9 @@ export class Broker implements StoreEvents {
   #held = new Set<() => void>();
   /** Sessions' deliveries whose QoS 2 packet identifiers wait for a flush of their own. */
   #waiting = new Set<Outbound>();
+  /** What stopped because enough was read in this turn. */
+  #cut = new Set<{ pump(): void }>();
+  readonly #readBudget: ReadBudget;
   #choresDeadline = 0;
 
   constructor(options: BrokerOptions) {
@@ -105,6 +109,7 @@ export class Broker implements StoreEvents {
     this.clock = options.clock;
     this.authorizer = options.authorizer;
     const { store, clock, limits } = options;
+    this.#readBudget = new ReadBudget(store);
     const { deadlines, counters } = this;
     this.streams = new Streams(options.streams, store);
     this.#system = this.#createSystem();
@@ -119,6 +124,13 @@ export class Broker implements StoreEvents {
         this.#waiting.add(outbound);
       },
       options.onBacklogDropped,
+      {
+        mayRead: () => !this.#readBudget.isSpent,
+        onCut: (pumped) => {
+          this.#cut.add(pumped);
+          options.onTurnCut();
+        },
+      },
     );
     const tree = this.#tree;
     this.#numbers = new NumberedRecords(store);
@@ -288,6 +300,16 @@ export class Broker implements StoreEvents {
 
   /** The end of a turn of the event loop: everything that arrived is handled, output may be gathered now. */
   endTurn(): void {
+    this.#readBudget.begin();
+    this.#finishTurn();
+  }
+
+  #finishTurn(): void {
+    if (this.#cut.size > 0) {
+      const cut = this.#cut;
+      this.#cut = new Set();
+      for (const one of cut) one.pump();
+    }
     if (this.#dirty.size > 0) {
       for (const session of this.#dirty) session.outbound.pump();
       this.#dirty.clear();
@@ -335,6 +357,7 @@ export class Broker implements StoreEvents {
   }
 
   onFlushed(commit: CommitNumber): void {
+    this.#readBudget.begin();
     const sealed = this.#sealed;
     this.#sealed = [];
     for (const session of sealed) if (!session.hasEnded) session.outbound.flushed();
@@ -347,7 +370,7 @@ export class Broker implements StoreEvents {
     this.gate.advance(commit);
     this.queues.onFlushed();
     this.consumers.onFlushed();
-    this.endTurn();
+    this.#finishTurn();
     this.#resumeHeld();
     this.#options.onFlushed();
   }

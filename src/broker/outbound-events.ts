@@ -21,6 +21,10 @@ export interface OutboundEvents {
   onDropped(reason: DropReason, count: number): void;
   /** A backlog exceeded its limits: the oldest messages or those that were too old are gone. */
   onBacklogDropped(clientId: string, count: number): void;
+  /** False: enough was read from the store's file in this turn; tell `onCut` and come back in the next. */
+  mayRead(): boolean;
+  /** It has something to send and may not read it in this turn: it is pumped in the next. */
+  onCut(pumped: { pump(): void }): void;
   /** It has something to send that waits for a flush of its own: pump it after the next one. */
   onWaiting(outbound: Outbound): void;
 }
@@ -31,8 +35,10 @@ export function outboundEventsOf(
   counters: Counters,
   onWaiting: OutboundEvents["onWaiting"],
   onBacklogDropped: OutboundEvents["onBacklogDropped"],
+  reading: Pick<OutboundEvents, "mayRead" | "onCut">,
 ): OutboundEvents {
   return {
+    ...reading,
     onWaiting,
     clock,
     onBacklogDropped(clientId, count) {

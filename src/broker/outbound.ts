@@ -525,6 +525,10 @@ export class Outbound {
         continue;
       }
       if (!this.#hasWindow(subscriber)) return;
+      if (owed.record === undefined && !this.#events.mayRead()) {
+        this.#events.onCut(this);
+        return;
+      }
       if (!this.#sendOwed(subscriber, log, owed)) return;
     }
   }

@@ -43,6 +43,9 @@ export interface SharedEvents {
   readonly clock: Clock;
   /** It has something to hand out: `pump` it at the end of the turn. */
   onWork(shared: SharedSubscription): void;
+  /** See `OutboundEvents`. */
+  mayRead(): boolean;
+  onCut(pumped: { pump(): void }): void;
   /** It has references for the open group: `seal` it, and call `flushed` afterwards. */
   onStaged(shared: SharedSubscription): void;
   onDropped(reason: DropReason, count: number): void;
@@ -246,7 +249,12 @@ export class SharedSubscription implements NumberedOwner {
   pump(): void {
     while (!this.hasEnded && this.backlogSize > 0) {
       const member = this.#present.choose(loadOf);
-      if (member === undefined || !this.#handNext(member)) return;
+      if (member === undefined) return;
+      if (!this.#events.mayRead()) {
+        this.#events.onCut(this);
+        return;
+      }
+      if (!this.#handNext(member)) return;
     }
   }
 

@@ -39,7 +39,7 @@ export class SharedSubscriptions {
     numbers: NumberedRecords,
     tree: SubscriptionTree<TreeSubscriber>,
     limits: OutboundLimits,
-    { clock, onDropped, onBacklogDropped, onDelivered }: OutboundEvents,
+    { clock, onDropped, onBacklogDropped, onDelivered, mayRead, onCut }: OutboundEvents,
   ) {
     this.#store = store;
     this.#numbers = numbers;
@@ -50,6 +50,8 @@ export class SharedSubscriptions {
       onDropped,
       onBacklogDropped,
       onDelivered,
+      mayRead,
+      onCut,
       onWork: (shared) => this.#dirty.add(shared),
       onStaged: (shared) => this.#staged.push(shared),
     };

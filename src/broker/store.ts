@@ -93,6 +93,8 @@ export interface Store {
   readonly pendingBytes: number;
   /** The ordinal that the next record to be sealed gets. */
   readonly nextOrdinal: Ordinal;
+  /** Bytes of logs read from the file since it was opened; what is found in memory does not count. */
+  readonly bytesRead: number;
   /** The latest receive time among stored records, to start the log's clock not before it. */
   readonly latestAt: Instant | undefined;
 

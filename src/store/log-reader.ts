@@ -14,6 +14,8 @@ export class LogReader {
   readonly #backing: Backing;
   readonly #decoder: RecordDecoder;
   readonly #cache = new ChunkCache();
+  /** Of chunks that were not in memory, since the start. */
+  bytesRead = 0;
 
   constructor(backing: Backing, topics: TopicTable) {
     this.#backing = backing;
@@ -57,6 +59,7 @@ export class LogReader {
     if (cached !== undefined) return cached;
     const bytes = this.#backing.get("log", key);
     if (bytes === undefined) return undefined;
+    this.bytesRead += bytes.length;
     const chunk = new Chunk(log.id, first, bytes, this.#nextChunk(log, first));
     this.#cache.add(log.id, chunk);
     return chunk;

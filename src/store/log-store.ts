@@ -149,6 +149,10 @@ export class LogStore implements Store {
     return this.#nextOrdinal as Ordinal;
   }
 
+  get bytesRead(): number {
+    return this.#reader.bytesRead;
+  }
+
   get latestAt(): Instant | undefined {
     return this.#latestTime as Instant | undefined;
   }

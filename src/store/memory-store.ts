@@ -258,6 +258,10 @@ export class MemoryStore implements Store {
     return this.#store.nextOrdinal;
   }
 
+  get bytesRead(): number {
+    return this.#store.bytesRead;
+  }
+
   get latestAt(): Instant | undefined {
     return this.#store.latestAt;
   }

@@ -6,7 +6,7 @@ import { openAuthenticator } from "../../src/broker/authenticator.ts";
 import { type AccessPolicy, Authorization } from "../../src/broker/authorization.ts";
 import { Broker } from "../../src/broker/broker.ts";
 import { noEnhancedAuthenticator } from "../../src/broker/enhanced-authenticator.ts";
-import type { BrokerLimits } from "../../src/broker/limits.ts";
+import type { BrokerLimits, PatternLimits } from "../../src/broker/limits.ts";
 import { LogTime } from "../../src/broker/log-time.ts";
 import type { Ordinal } from "../../src/broker/store.ts";
 import type { StreamLoss, StreamSettings } from "../../src/broker/stream.ts";
@@ -35,6 +35,22 @@ export interface VirtualNodeOptions {
   readonly system?: (broker: () => Broker | undefined) => SystemOptions;
 }
 
+/** Limits of what is made while the broker runs. */
+const PATTERNS: PatternLimits = {
+  streamsMax: 100,
+  consumersMax: 100,
+  queuesMax: 100,
+  defaults: {
+    bytesMax: 64 * MIB,
+    messagesMax: 100_000,
+    deliveriesMax: 0,
+    deadLetterQueue: undefined,
+    visibilityMs: 30_000,
+    expiryMs: 0,
+    duplicateWindowMs: 120_000,
+  },
+};
+
 export class VirtualNode {
   readonly disk = new MemoryDisk();
   readonly losses: StreamLoss[] = [];
@@ -59,6 +75,9 @@ export class VirtualNode {
   readonly #options: VirtualNodeOptions;
   #clients = new Set<VirtualClient>();
   #assigned = 0;
+  #isCut = false;
+  /** Most bytes of logs that one turn or flush read. */
+  maxTurnBytesRead = 0;
 
   constructor(options: VirtualNodeOptions = {}) {
     this.#options = options;
@@ -103,15 +122,17 @@ export class VirtualNode {
 
   /** The end of a turn of the event loop; flushes all there is unless flushes are manual. */
   turn(): void {
-    this.broker.endTurn();
+    this.#endTurn();
     if (this.#options.flushes !== "manual") this.flushAll();
-    this.broker.endTurn();
+    this.#endTurn();
   }
 
   /** Completes one commit: the one in flight or that of what is staged. False: there was nothing. */
   flush(): boolean {
+    const before = this.store.bytesRead;
     const isFlushed = this.store.flush();
-    this.broker.endTurn();
+    this.#countRead(before);
+    this.#endTurn();
     return isFlushed;
   }
 
@@ -166,6 +187,20 @@ export class VirtualNode {
     return keys.map((key) => Buffer.from(key).toString("hex"));
   }
 
+  /** And the turns behind it, where one could not read all that it had to send. */
+  #endTurn(): void {
+    do {
+      this.#isCut = false;
+      const before = this.store.bytesRead;
+      this.broker.endTurn();
+      this.#countRead(before);
+    } while (this.#isCut);
+  }
+
+  #countRead(before: number): void {
+    this.maxTurnBytesRead = Math.max(this.maxTurnBytesRead, this.store.bytesRead - before);
+  }
+
   #open(): [MemoryStore, Broker, LogTime] {
     const {
       pendingBytesMax,
@@ -209,20 +244,7 @@ export class VirtualNode {
           messagesPerUserMax: 100_000,
           ...retained,
         },
-        patterns: {
-          streamsMax: 100,
-          consumersMax: 100,
-          queuesMax: 100,
-          defaults: {
-            bytesMax: 64 * MIB,
-            messagesMax: 100_000,
-            deliveriesMax: 0,
-            deadLetterQueue: undefined,
-            visibilityMs: 30_000,
-            expiryMs: 0,
-            duplicateWindowMs: 120_000,
-          },
-        },
+        patterns: PATTERNS,
         pinBytesMax: 64 * MIB,
         sessionsMax: 10_000,
         subscriptionsPerSessionMax: 1_000,
@@ -240,6 +262,9 @@ export class VirtualNode {
       system: this.#options.system?.(() => this.broker),
       deliveredBefore: () => undefined,
       onSealing: () => time.stage(),
+      onTurnCut: () => {
+        this.#isCut = true;
+      },
       onFlushed: () => undefined,
       onLoss: (loss) => this.losses.push(loss),
       onFailed: (error) => this.failures.push(error),

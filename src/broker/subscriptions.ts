@@ -74,7 +74,7 @@ export class Subscriptions {
       const subscription = session.subscriptions.get(topicFilter);
       if (subscription !== undefined) this.replay(session, subscription);
     }
-    return this.#commitOf(session);
+    return this.#commitOf(session, request.results);
   }
 
   /** Removes subscriptions; `results` gets true for each that there was. Returns the commit that UNSUBACK waits for. */
@@ -88,7 +88,7 @@ export class Subscriptions {
       this.#index.remove(session, topicFilter);
       session.persistSubscription(topicFilter);
     }
-    return this.#commitOf(session);
+    return this.#commitOf(session, results);
   }
 
   /** Sends the session the retained messages that a subscription matches, at its pace; goes on where the last run was. */
@@ -121,7 +121,9 @@ export class Subscriptions {
     session.persistSubscription(topicFilter);
   }
 
-  #commitOf(session: Session): CommitNumber {
-    return session.isDurable ? this.#store.openCommit : NO_COMMIT;
+  /** Where nothing was changed there is nothing to wait for, and a commit may never come. */
+  #commitOf(session: Session, results: readonly boolean[]): CommitNumber {
+    const isStaged = session.isDurable && results.includes(true);
+    return isStaged ? this.#store.openCommit : NO_COMMIT;
   }
 }

@@ -127,6 +127,6 @@ function advance(state: ClientState, step: Step, version: 4 | 5): void {
 export function matchingBefore(difference: Difference, topic: string): SubscribeStep[] {
   const { script, index, client } = difference;
   return [...stateBefore(script, index, client).subscriptions.values()].filter(({ filter }) =>
-    filterMatches(filter, topic),
+    filterMatches(filter.replace(/^\$share\/[^/]+\//, ""), topic),
   );
 }

@@ -139,7 +139,7 @@ class Player {
     if (step.does === "publish") return this.#publish(actor, step);
     if (step.does === "unsubscribe") {
       const packetId = this.#nextPacketId();
-      const topicFilters = [this.#topic(step.filter)];
+      const topicFilters = [this.#filter(step.filter)];
       const packet = { type: PacketType.unsubscribe, packetId, topicFilters };
       return actor.ask(packet, PacketType.unsuback, packetId);
     }
@@ -187,7 +187,7 @@ class Player {
   #subscribe(actor: Actor, step: SubscribeStep): Promise<string> {
     const { filter, qos, noLocal, retainAsPublished, retainHandling, identifier } = step;
     const packetId = this.#nextPacketId();
-    const topicFilter = this.#topic(filter);
+    const topicFilter = this.#filter(filter);
     const entry = { topicFilter, qos, noLocal, retainAsPublished, retainHandling };
     const properties = identifier === 0 ? {} : { subscriptionIdentifiers: [identifier] };
     return actor.ask(
@@ -277,6 +277,11 @@ class Player {
 
   #topic(topic: string): string {
     return `${this.#prefix}/${topic}`;
+  }
+
+  #filter(filter: string): string {
+    const shared = /^(\$share\/[^/]+\/)(.*)$/.exec(filter);
+    return shared === null ? this.#topic(filter) : `${shared[1]}${this.#topic(shared[2] ?? "")}`;
   }
 
   #nextPacketId(): number {

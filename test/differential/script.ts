@@ -116,12 +116,15 @@ function drawStep(chance: Chance, version: 4 | 5, index: number): Step {
 
 function subscribeStep(chance: Chance, version: 4 | 5, client: ClientNumber): SubscribeStep {
   const isV5 = version === 5;
+  const isShared = isV5 && chance.oneIn(10);
+  const filter = chance.pick(FILTERS);
   return {
     does: "subscribe",
     client,
-    filter: chance.pick(FILTERS),
+    // A group for each client: with one member there is one way to share.
+    filter: isShared ? `$share/g${client}/${filter}` : filter,
     qos: chance.pick(QOS),
-    noLocal: isV5 && chance.oneIn(5),
+    noLocal: isV5 && !isShared && chance.oneIn(5),
     retainAsPublished: isV5 && chance.oneIn(4),
     retainHandling: isV5 ? chance.pick([0, 0, 1, 2] as const) : 0,
     identifier: isV5 && chance.oneIn(3) ? chance.between(1, 9) : 0,

@@ -1,5 +1,5 @@
 /**
- * Known differences to other brokers. Each names the statement that decides, who is right, and the least script that shows it:
+ * A long file, because it is one table. Known differences to other brokers. Each names the statement that decides, who is right, and the least script that shows it:
  * a test plays these scripts and fails when a difference is gone. What no rule matches is a failure of `npm run differential`.
  */
 
@@ -439,5 +439,20 @@ export const TRIAGE: readonly TriageRule[] = [
       onlyOneSaw(difference).ours.length > 0 &&
       onlyOneSaw(difference).theirs.length === 0 &&
       hadTakeover(difference),
+  },
+  {
+    name: "mosquitto sends retained messages to a new shared subscription",
+    peer: "mosquitto",
+    clause: "section 4.8.2",
+    right: "rillmq",
+    why: "No retained messages are sent to the session when a shared subscription is first made, nor later.",
+    script: v5(connect(0), publish(0, "a", { retain: true }), subscribe(0, "$share/g0/a")),
+    isLocal: true,
+    matches: (difference) =>
+      difference.kind === "messages" &&
+      difference.step.does === "subscribe" &&
+      difference.step.filter.startsWith("$share/") &&
+      onlyOneSaw(difference).ours.length === 0 &&
+      onlyOneSaw(difference).theirs.every(({ retain }) => retain),
   },
 ];

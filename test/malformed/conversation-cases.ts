@@ -138,6 +138,25 @@ const FILTERS: readonly (readonly [string, string, string])[] = [
   ["MQTT-4.7.3-1", "MQTT-4.7.3-1", ""],
 ];
 
+/** [clause, filter] of shared subscriptions in version 5. */
+const SHARED: readonly (readonly [string, string])[] = [
+  ["MQTT-4.8.2-1", "$share//a"],
+  ["MQTT-4.8.2-2", "$share/+/a"],
+  ["MQTT-4.8.2-2", "$share/#/a"],
+  ["MQTT-4.8.2-2", "$share/g+/a"],
+  ["MQTT-4.8.2-2", "$share/g"],
+  ["MQTT-4.8.2-2", "$share/g/"],
+  ["MQTT-4.8.2-2", "$share/g/a#"],
+  ["MQTT-4.8.2-2", "$share/g/#/a"],
+];
+
+const SHARED_ROWS: readonly Row[] = SHARED.map(([clause, filter]) => [
+  clause,
+  `has the topic filter "${filter}"`,
+  subscribe(v5, filter, 0),
+  answers(SUBACK, 0x8f),
+]);
+
 function filterRows(version: Version): Row[] {
   const of = version === v5 ? "" : " of 3.1.1";
   return FILTERS.map(([own, old, filter]) => [
@@ -211,6 +230,7 @@ export const CONVERSATION_CASES: readonly MalformedCase[] = [
     ]),
     ...casesOf({ packet: "SUBSCRIBE", version, base: subscribe(version, "a", 0) }, [
       ...filterRows(version),
+      ...(version === v5 ? SHARED_ROWS : []),
       ...optionRows(version),
     ]),
     ...casesOf(

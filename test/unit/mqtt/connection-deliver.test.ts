@@ -268,6 +268,17 @@ test("A subscription with No Local lends a client's own message neither its iden
   ]);
 });
 
+test("What changes no subscription of a session that lasts is answered without a flush. [MQTT-3.8.4-1, 3.10.4-4]", () => {
+  const node = new VirtualNode({ flushes: "manual" });
+  const client = node.connect("c", { properties: { sessionExpirySeconds: 60 } });
+  node.flushAll();
+  client.take();
+  client.unsubscribe("never/made");
+  assert.deepEqual(client.takeText(), ["unsuback 2 0x11"]);
+  client.subscribe("a#");
+  assert.deepEqual(client.takeText(), ["suback 1 0x8f"]);
+});
+
 test("Retain handling decides who gets retained messages. [MQTT-3.3.1-9, 3.3.1-10, 3.3.1-11]", () => {
   const node = new VirtualNode();
   node.connect("p").publish("a", "x", { retain: true });

@@ -293,3 +293,13 @@ test("Retained messages that turn out to be older after a restart go as soon as 
   node.advance(3_000);
   assert.equal(node.broker.retained.size, 0);
 });
+
+test("An answer that changes nothing on disk does not wait for a commit.", () => {
+  const node = new VirtualNode({ limits: { subscriptionsPerSessionMax: 1 } });
+  const client = node.connect("s", lasting);
+  client.subscribe("a");
+  client.take();
+  client.unsubscribe("b");
+  client.subscribe("c");
+  assert.deepEqual(client.takeText(), ["unsuback 2 0x11", "suback 1 0x97"]);
+});

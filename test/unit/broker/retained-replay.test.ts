@@ -135,6 +135,10 @@ test("QoS 2 deliveries that are finished out of order are not repeated after a c
     client.ack(pubcomp, packetId);
   }
   node.crash();
+  // Their packet identifiers are free: nothing is said about them any more.
+  const packets = node.connect("s", lasting).takeText();
+  assert.ok(!packets.some((text) => text.startsWith("pubrel")), `${packets}`);
+  node.crash();
   const again = node.connect("s", lasting);
   const got = receive(again);
   assert.deepEqual(got.slice(0, 1), ["0"]);

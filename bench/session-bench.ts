@@ -46,6 +46,7 @@ const LIMITS = {
   patterns: {
     streamsMax: 1,
     consumersMax: 0,
+    requests: { requestsMax: 1, requestsPerClientMax: 1, timeoutMaxMs: 1, replyCacheBytesMax: 0 },
     queuesMax: 0,
     defaults: {
       bytesMax: 0,
@@ -102,6 +103,7 @@ const nothing = (): void => undefined;
 const SILENT = {
   onBacklogDropped: nothing,
   onSubscriptionRevoked: nothing,
+  newToken: () => "",
   onGivenUp: nothing,
   onConsumerLoss: nothing,
   onLoss: nothing,

@@ -348,6 +348,26 @@ const patternsSchema = z.strictObject({
     { min: 1, max: 7 * 24 * HOUR },
     "How long a message is hidden from others once it was received, where the receiver says nothing else.",
   ),
+  requestsMax: count(
+    10_000,
+    { min: 0, max: 1_000_000 },
+    "Most requests that wait for their replies, of all clients together.",
+  ),
+  requestsPerClientMax: count(
+    1_000,
+    { min: 0, max: 100_000 },
+    "Most requests of one connection that wait for their replies.",
+  ),
+  requestTimeoutMaxMs: milliseconds(
+    "10m",
+    { min: 1, max: 24 * HOUR },
+    "Longest time that a request may wait for its reply.",
+  ),
+  replyCacheBytesMax: size(
+    "8MiB",
+    { min: 0, max: GiB },
+    "Most bytes of replies that are kept for requests with a cache key; 0: none are.",
+  ),
   duplicateWindowMs: milliseconds(
     "2m",
     { min: 0, max: 24 * HOUR },

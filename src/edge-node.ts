@@ -191,6 +191,7 @@ export class EdgeNode {
       limits: limitsOf(config),
       authorizer: this.#options.authorizer,
       streams: config.streams.map(streamSettings),
+      newToken: () => randomBytes(16).toString("base64url"),
       system: this.#systemOptions(store),
       deliveredBefore: (stream) => this.#deliveredBefore(stream),
       onSealing: () => {

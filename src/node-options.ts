@@ -43,6 +43,12 @@ export function limitsOf(config: Config): BrokerLimits {
       streamsMax: patterns.streamsMax,
       consumersMax: patterns.consumersMax,
       queuesMax: patterns.queuesMax,
+      requests: {
+        requestsMax: patterns.requestsMax,
+        requestsPerClientMax: patterns.requestsPerClientMax,
+        timeoutMaxMs: patterns.requestTimeoutMaxMs,
+        replyCacheBytesMax: patterns.replyCacheBytesMax,
+      },
       defaults: {
         bytesMax: patterns.queueBytesMax,
         messagesMax: patterns.queueMessagesMax,

@@ -17,6 +17,8 @@ export interface BrokerOptions {
   /** Who may publish and subscribe to what; tell `onPolicyChanged` when its answers change. */
   readonly authorizer: Authorizer;
   readonly streams: readonly StreamSettings[];
+  /** 128 random bits as text without `/`, for reply topics. */
+  readonly newToken: () => string;
   /** What it tells under `$SYS`; undefined: nothing. */
   readonly system: SystemOptions | undefined;
   /** Below which sequence all uplinks have delivered a stream; undefined: none reads it. */

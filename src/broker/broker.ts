@@ -28,6 +28,7 @@ import type { Outbound } from "./outbound.ts";
 import { outboundEventsOf } from "./outbound-events.ts";
 import { Queues } from "./queues.ts";
 import { ReadBudget } from "./read-budget.ts";
+import { Requests } from "./requests.ts";
 import { RetainedMessages } from "./retained-messages.ts";
 import { lowerQos, type Session } from "./session.ts";
 import {
@@ -79,6 +80,7 @@ export class Broker implements StoreEvents {
   readonly shared: SharedSubscriptions;
   readonly queues: Queues;
   readonly consumers: Consumers;
+  readonly requests: Requests;
   /** The commit that the acknowledgement of the last accepted publish waits for. */
   publishCommit: CommitNumber = NO_COMMIT;
   readonly #options: BrokerOptions;
@@ -163,6 +165,7 @@ export class Broker implements StoreEvents {
         onLost: (consumer, range) => options.onConsumerLoss(consumer, range),
       },
     });
+    this.requests = this.#createRequests();
   }
 
   /** Number of subscriptions of all sessions. */
@@ -232,12 +235,14 @@ export class Broker implements StoreEvents {
     const stream = this.streams.of(message.topic);
     const isQueued = this.queues.takes(message.topic);
     this.publishCommit = NO_COMMIT;
+    const isReply = this.requests.takesConvention(message);
     if (message.qos === 0 && stream === undefined && !message.retain && !isQueued) {
       message.topic.messages++;
       for (const target of route) this.#deliverQos0(message, target, publisher);
       return PublishOutcome.accepted;
     }
-    return this.#publishDurably(message, publisher, route, stream);
+    const outcome = this.#publishDurably(message, publisher, route, stream);
+    return isReply && outcome === PublishOutcome.noSubscribers ? PublishOutcome.accepted : outcome;
   }
 
   /** Publishes what the broker itself has to say (wills): never held back, never refused, control has a reserve. */
@@ -246,6 +251,26 @@ export class Broker implements StoreEvents {
     // A will is its client's own message: No Local holds for it [MQTT-3.8.3-3].
     const publisher = this.sessions.get(message.publisherId);
     this.#accept(message, publisher, principal, this.#tree.route(message.topic), stream);
+  }
+
+  #createRequests(): Requests {
+    const { clock, deadlines, authorizer, counters, topics } = this;
+    return new Requests({
+      clock,
+      deadlines,
+      authorizer,
+      counters,
+      topics,
+      limits: this.#options.limits.patterns.requests,
+      newToken: this.#options.newToken,
+      route: (topic) => this.#tree.route(topic),
+      sessionOf: (clientId) => this.sessions.get(clientId),
+      publish: (message, publisher) => {
+        const outcome = this.publish(message, publisher);
+        if (outcome === PublishOutcome.accepted) return "taken";
+        return outcome === PublishOutcome.noSubscribers ? "not-found" : "busy";
+      },
+    });
   }
 
   /** What it tells about itself: to whoever listens, past streams and the store. */

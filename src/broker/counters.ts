@@ -36,6 +36,15 @@ export class Counters {
   droppedNotStored = 0;
   /** Messages refused with a reason code, or whose publisher was held back and closed. */
   refused = 0;
+  /** What became of requests: a reply, a reply from the cache, an error that the responder said, nobody there, no reply in time, refused. */
+  requestsReplied = 0;
+  requestsCached = 0;
+  requestsFailed = 0;
+  requestsNoResponder = 0;
+  requestsTimedOut = 0;
+  requestsRefused = 0;
+  /** Replies that nobody waited for (any more). */
+  repliesLate = 0;
   connectionsAccepted = 0;
   /** Refused for a wrong user name or password. */
   refusedCredentials = 0;

@@ -1,4 +1,5 @@
 import type { QueueLimits } from "./queues.ts";
+import type { RequestLimits } from "./requests.ts";
 import type { RetainedLimits } from "./retained-messages.ts";
 
 /** The bounds of one session's deliveries. */
@@ -23,6 +24,7 @@ export interface PatternLimits extends QueueLimits {
   readonly streamsMax: number;
   /** Durable consumers of all streams. */
   readonly consumersMax: number;
+  readonly requests: RequestLimits;
 }
 
 /** The bounds of the broker, each with its default in the configuration. */

@@ -245,6 +245,24 @@ export class SharedSubscription implements NumberedOwner {
     this.keepWithinLimits();
   }
 
+  /**
+   * Gives a request to one member that answers on its topic; QoS 0. Above 0: it was given; 0: those who answer have no room; below 0: nobody
+   * who is connected does.
+   */
+  request(message: Message, isByConvention: boolean): number {
+    let most = -1;
+    const member = this.#present.choose((candidate) => {
+      const { session, subscriptionIds } = candidate;
+      const room = session.subscriber?.requestRoom?.(subscriptionIds, isByConvention) ?? -1;
+      most = Math.max(most, room);
+      return room > 0 ? session.outbound.inflightSize : -1;
+    });
+    if (member === undefined) return most;
+    const { session, subscriptionIds } = member;
+    session.subscriber?.deliver(message, 0, 0, false, false, subscriptionIds);
+    return most;
+  }
+
   /** Hands out what waits while members are ready. */
   pump(): void {
     while (!this.hasEnded && this.backlogSize > 0) {

@@ -29,6 +29,11 @@ export interface Subscriber {
     retain: boolean,
     subscriptionIds: readonly number[] | undefined,
   ): void;
+  /**
+   * How many requests (see requests.ts) it takes now through these subscriptions: 0 for none just now, below 0 when it answers none.
+   * `isByConvention`: also who has no response topics can answer. Absent: it never answers any.
+   */
+  requestRoom?(subscriptionIds: readonly number[] | undefined, isByConvention: boolean): number;
   /** Sends PUBREL once the commit is flushed. */
   release(packetId: number, commit: CommitNumber): void;
   /** Says why, as far as the protocol can, and closes the network connection. */

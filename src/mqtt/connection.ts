@@ -277,6 +277,12 @@ export class MqttConnection implements Subscriber, Due {
     else this.#broker.counters.droppedTooLarge++;
   }
 
+  /** MQTT 5 has response topics; 3.x can answer by the convention only. */
+  requestRoom(_subscriptionIds: readonly number[] | undefined, isByConvention: boolean): number {
+    if (this.#version !== ProtocolVersion.v5 && !isByConvention) return -1;
+    return this.#link.hasRoom ? 1 : 0;
+  }
+
   release(packetId: number, commit: CommitNumber): void {
     this.#acks.push(commit, { type: PacketType.pubrel, packetId, reasonCode: 0 });
   }

@@ -1,9 +1,10 @@
 /** PUBLISH from a client: its topic, its quota, what the broker says to it, and which acknowledgement it earns. */
 import { type Broker, PublishOutcome } from "../broker/broker.ts";
 import type { Message } from "../broker/message.ts";
+import { isReplyTopic } from "../broker/reply-topics.ts";
 import type { Session } from "../broker/session.ts";
 import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
-import { Topic } from "../broker/topic.ts";
+import { isTopicName, Topic } from "../broker/topic.ts";
 import { after, type Instant } from "../lib/clock.ts";
 import { isWithinLimits, mayPublishTo } from "./accept-connect.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
@@ -12,10 +13,11 @@ import { PacketType, ProtocolVersion, type PublishPacket } from "./packet.ts";
 import { ProtocolError } from "./protocol-error.ts";
 import { ReasonCode } from "./reason-code.ts";
 import { TopicCache } from "./topic-cache.ts";
-import { isWellFormedUtf8 } from "./utf8.ts";
+import { decodeUtf8, isWellFormedUtf8 } from "./utf8.ts";
 
 const NOWHERE = new Topic("");
 const EMPTY = new Uint8Array(0);
+const DOLLAR = 0x24;
 
 export class Inbound {
   readonly #broker: Broker;
@@ -103,7 +105,9 @@ export class Inbound {
       return true;
     }
     this.#fill(packet, topic, now);
-    const outcome = this.#broker.publish(this.#message, session);
+    const outcome = isReplyTopic(topic.text)
+      ? this.#reply(topic)
+      : this.#broker.publish(this.#message, session);
     const isHeld =
       outcome === PublishOutcome.hold ||
       // 3.x has no way to refuse one message: its publisher waits for room, up to a limit.
@@ -115,6 +119,13 @@ export class Inbound {
     this.#count(packet);
     if (qos > 0) this.#answer(packet, session, outcome);
     return true;
+  }
+
+  /** A reply goes to whoever waits for it, and nowhere else. */
+  #reply(topic: Topic): PublishOutcome {
+    this.#broker.publishCommit = NO_COMMIT;
+    const isTaken = this.#broker.requests.takeReply(topic.text, this.#message);
+    return isTaken ? PublishOutcome.accepted : PublishOutcome.noSubscribers;
   }
 
   /** @throws ProtocolError for what CONNACK said that there is not */
@@ -193,7 +204,7 @@ export class Inbound {
     const { bytes, topicStart, topicEnd } = packet;
     if (alias === undefined) {
       this.#topicRefusal = ReasonCode.topicNameInvalid;
-      return topicStart === topicEnd ? undefined : this.#topics.of(bytes, topicStart, topicEnd);
+      return topicStart === topicEnd ? undefined : this.#lookUp(bytes, topicStart, topicEnd);
     }
     // [MQTT-3.3.2-8, 3.3.2-9]
     if (alias > this.#options.topicAliasMaximum) {
@@ -208,12 +219,22 @@ export class Inbound {
       }
       throw new ProtocolError(ReasonCode.protocolError, "a topic alias that was never set");
     }
-    const topic = this.#topics.of(bytes, topicStart, topicEnd);
+    const topic = this.#lookUp(bytes, topicStart, topicEnd);
     if (topic !== undefined) this.#setAlias(alias, topic, true);
     else if (this.#topicRefusal === ReasonCode.notAuthorized) {
       this.#setAlias(alias, this.#lastDenied, false);
     }
     return topic;
+  }
+
+  /** Undefined: it may not be published to. Hot path: per message. */
+  #lookUp(bytes: Uint8Array, start: number, end: number): Topic | undefined {
+    if (bytes[start] === DOLLAR && this.#version === ProtocolVersion.v5) {
+      // Each reply topic is used once: it is not kept in any table.
+      const text = decodeUtf8(bytes, start, end);
+      if (isReplyTopic(text) && isTopicName(text)) return new Topic(text);
+    }
+    return this.#topics.of(bytes, start, end);
   }
 
   #setAlias(alias: number, topic: Topic, isAllowed: boolean): void {
@@ -225,6 +246,9 @@ export class Inbound {
   #judge(topic: Topic): number {
     const session = this.#session;
     this.#topicRefusal = 0;
+    // Who knows the token of a reply topic may answer; an alias may stand for one.
+    const isReply = isReplyTopic(topic.text) && isTopicName(topic.text);
+    if (isReply && this.#version === ProtocolVersion.v5) return 0;
     if (session === undefined || !mayPublishTo(topic)) {
       this.#topicRefusal = ReasonCode.topicNameInvalid;
     } else if (!isWithinLimits(topic.text, topic.bytes.length, this.#options)) {

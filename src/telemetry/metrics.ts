@@ -189,7 +189,31 @@ const TOTALS: readonly Total[] = [
       ["droppedOldest", "oldest"],
       ["droppedNotStored", "not-stored"],
       ["droppedNotAuthorized", "not-authorized"],
+      ["droppedGivenUp", "given-up"],
     ],
+  },
+  {
+    name: "rillmq_dead_letters_total",
+    help: "Messages that a queue or consumer gave up and moved to a dead letter queue or stream.",
+    parts: [["deadLettered"]],
+  },
+  {
+    name: "rillmq_requests_total",
+    help: "Requests, by what became of them.",
+    label: "result",
+    parts: [
+      ["requestsReplied", "replied"],
+      ["requestsCached", "cached"],
+      ["requestsFailed", "responder-error"],
+      ["requestsNoResponder", "no-responder"],
+      ["requestsTimedOut", "timeout"],
+      ["requestsRefused", "refused"],
+    ],
+  },
+  {
+    name: "rillmq_replies_late_total",
+    help: "Replies that nobody waited for any more, or never.",
+    parts: [["repliesLate"]],
   },
   {
     name: "rillmq_messages_refused_total",

@@ -6,7 +6,7 @@ import { openAuthenticator } from "../../src/broker/authenticator.ts";
 import { type AccessPolicy, Authorization } from "../../src/broker/authorization.ts";
 import { Broker } from "../../src/broker/broker.ts";
 import { noEnhancedAuthenticator } from "../../src/broker/enhanced-authenticator.ts";
-import type { BrokerLimits, PatternLimits } from "../../src/broker/limits.ts";
+import type { BrokerLimits } from "../../src/broker/limits.ts";
 import { LogTime } from "../../src/broker/log-time.ts";
 import type { Ordinal } from "../../src/broker/store.ts";
 import type { StreamLoss, StreamSettings } from "../../src/broker/stream.ts";
@@ -20,6 +20,27 @@ import { FakeLink } from "./fake-link.ts";
 import { type ConnectFields, VirtualClient } from "./virtual-client.ts";
 
 const MIB = 1_048_576;
+
+const PATTERNS: BrokerLimits["patterns"] = {
+  streamsMax: 100,
+  consumersMax: 100,
+  queuesMax: 100,
+  requests: {
+    requestsMax: 100,
+    requestsPerClientMax: 50,
+    timeoutMaxMs: 600_000,
+    replyCacheBytesMax: 65_536,
+  },
+  defaults: {
+    bytesMax: 64 * MIB,
+    messagesMax: 100_000,
+    deliveriesMax: 0,
+    deadLetterQueue: undefined,
+    visibilityMs: 30_000,
+    expiryMs: 0,
+    duplicateWindowMs: 120_000,
+  },
+};
 
 export interface VirtualNodeOptions {
   /** `auto` (default): `turn` flushes all there is. `manual`: only `flush` does. */
@@ -36,21 +57,6 @@ export interface VirtualNodeOptions {
 }
 
 /** Limits of what is made while the broker runs. */
-const PATTERNS: PatternLimits = {
-  streamsMax: 100,
-  consumersMax: 100,
-  queuesMax: 100,
-  defaults: {
-    bytesMax: 64 * MIB,
-    messagesMax: 100_000,
-    deliveriesMax: 0,
-    deadLetterQueue: undefined,
-    visibilityMs: 30_000,
-    expiryMs: 0,
-    duplicateWindowMs: 120_000,
-  },
-};
-
 export class VirtualNode {
   readonly disk = new MemoryDisk();
   readonly losses: StreamLoss[] = [];
@@ -78,6 +84,7 @@ export class VirtualNode {
   #isCut = false;
   /** Most bytes of logs that one turn or flush read. */
   maxTurnBytesRead = 0;
+  #tokens = 0;
 
   constructor(options: VirtualNodeOptions = {}) {
     this.#options = options;
@@ -259,6 +266,7 @@ export class VirtualNode {
       onSubscriptionRevoked: ({ clientId }, topicFilter) =>
         this.revoked.push(`${clientId} ${topicFilter}`),
       streams,
+      newToken: () => `token-${++this.#tokens}`,
       system: this.#options.system?.(() => this.broker),
       deliveredBefore: () => undefined,
       onSealing: () => time.stage(),

@@ -406,6 +406,11 @@ export class Deliveries {
         this.#giveUp(sequence, record, "expired");
       } else {
         let entry = this.#entries.get(sequence);
+        if (entry !== undefined && this.#isExhausted(entry)) {
+          // It was in hands for the last time when the last run ended.
+          this.#giveUp(sequence, record, "deliveries");
+          continue;
+        }
         if (entry === undefined) {
           entry = { sequence, count: 0, receiver: undefined, hidden: undefined };
           this.#entries.set(sequence, entry);

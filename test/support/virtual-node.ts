@@ -8,7 +8,7 @@ import { Broker } from "../../src/broker/broker.ts";
 import { noEnhancedAuthenticator } from "../../src/broker/enhanced-authenticator.ts";
 import type { BrokerLimits } from "../../src/broker/limits.ts";
 import { LogTime } from "../../src/broker/log-time.ts";
-import type { Ordinal } from "../../src/broker/store.ts";
+import type { LogId, Ordinal, Sequence } from "../../src/broker/store.ts";
 import type { StreamLoss, StreamSettings } from "../../src/broker/stream.ts";
 import type { SystemOptions } from "../../src/broker/sys-topics.ts";
 import type { Instant } from "../../src/lib/clock.ts";
@@ -43,6 +43,10 @@ const PATTERNS: BrokerLimits["patterns"] = {
 };
 
 export interface VirtualNodeOptions {
+  /** Below which sequence uplinks have delivered a log. */
+  readonly deliveredBefore?: (log: LogId) => Sequence | undefined;
+  /** After each flush. */
+  readonly onFlushed?: () => void;
   /** `auto` (default): `turn` flushes all there is. `manual`: only `flush` does. */
   readonly flushes?: "auto" | "manual";
   readonly pendingBytesMax?: number;
@@ -268,12 +272,12 @@ export class VirtualNode {
       streams,
       newToken: () => `token-${++this.#tokens}`,
       system: this.#options.system?.(() => this.broker),
-      deliveredBefore: () => undefined,
+      deliveredBefore: (log) => this.#options.deliveredBefore?.(log),
       onSealing: () => time.stage(),
       onTurnCut: () => {
         this.#isCut = true;
       },
-      onFlushed: () => undefined,
+      onFlushed: () => this.#options.onFlushed?.(),
       onLoss: (loss) => this.losses.push(loss),
       onFailed: (error) => this.failures.push(error),
     });

@@ -238,3 +238,16 @@ test("Receivers get messages in turn.", () => {
     [4, 4, 1],
   );
 });
+
+test("What was in hands for the last time when the broker ended is given up, not handed out once more.", () => {
+  const bench = new QueueBench({ deadLetterQueue: "dead", deliveriesMax: 1 });
+  bench.send("poison");
+  bench.flush();
+  assert.deepEqual(bench.take(1).texts, ["poison"]);
+  bench.flush();
+  bench.ms += 60_000;
+  bench.crash();
+  assert.deepEqual(bench.take().texts, []);
+  bench.flush();
+  assert.deepEqual(bench.take(1, "dead").texts, ["poison"]);
+});

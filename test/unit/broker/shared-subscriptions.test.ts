@@ -504,3 +504,23 @@ test("A malformed share name is refused in SUBSCRIBE and UNSUBSCRIBE alike.", ()
   client.unsubscribe("$share/g/a");
   assert.deepEqual(client.takeText(), ["unsuback 2 0x11"]);
 });
+
+test("A QoS 2 message that was sent is completed although its client unsubscribed and the group is gone.", () => {
+  for (const crashes of [false, true]) {
+    const node = new VirtualNode();
+    const [one] = members(node, ["a"], { qos: 2, fields: lasting });
+    publish(node, 1, 2);
+    assert.deepEqual(one?.takeText(), ["publish t/x q2 #1: 0"]);
+    one?.unsubscribe("$share/g/t/#");
+    assert.equal(node.broker.shared.size, 0);
+    node.advance(5_000);
+    if (crashes) node.crash();
+    else one?.lose();
+    const [again, texts] = resume(node, "a");
+    assert.deepEqual(texts, ["connack present", "publish t/x q2 #1 dup: 0"]);
+    again.ack(pubrec, 1);
+    again.ack(pubcomp, 1);
+    node.advance(5_000);
+    assert.deepEqual(node.metaKeys(...SHARED_KEYS), []);
+  }
+});

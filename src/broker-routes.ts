@@ -8,6 +8,7 @@ import type { Message } from "./broker/message.ts";
 import { NEVER_MS, type Session } from "./broker/session.ts";
 import { filterMatches, isTopicFilter, isTopicName, type Topic } from "./broker/topic.ts";
 import { MqttConnection } from "./mqtt/connection.ts";
+import { NativeConnection } from "./native/connection.ts";
 import { AdminError, type AdminHandler, type AdminRequest } from "./net/admin-server.ts";
 
 /** Where the broker is; asked with every request. */
@@ -48,7 +49,8 @@ function shownSession(session: Session): Readonly<Record<string, unknown>> {
 function shownClient(session: Session): Readonly<Record<string, unknown>> {
   const { connected: _connected, ...rest } = shownSession(session);
   const { owner } = session;
-  if (!(owner instanceof MqttConnection)) return rest;
+  const isShown = owner instanceof MqttConnection || owner instanceof NativeConnection;
+  if (!isShown) return rest;
   const { connectedAt, ...view } = owner.view();
   return { ...rest, ...view, connectedAt: timeText(connectedAt) };
 }

@@ -35,21 +35,35 @@ export function endpointOf(
   };
 }
 
-/** Where MQTT clients connect, as a listener's URL says it. */
+/** Where clients connect, as a listener's URL says it. */
 export type ListenerEndpoint =
   | ({ readonly kind: "tcp"; readonly isSecure: boolean } & Address)
-  | ({ readonly kind: "websocket"; readonly isSecure: boolean; readonly path: string } & Address)
+  | ({
+      readonly kind: "websocket";
+      readonly isSecure: boolean;
+      readonly path: string;
+      /** It has a scheme of its own for the native protocol alone. */
+      readonly isNative: boolean;
+    } & Address)
   | { readonly kind: "unix"; readonly path: string };
 
-const LISTENER_PORTS = { mqtt: MQTT_PORT, mqtts: 8883, ws: 80, wss: 443 } as const;
+const LISTENER_PORTS = {
+  mqtt: MQTT_PORT,
+  mqtts: 8883,
+  ws: 80,
+  wss: 443,
+  rill: 7455,
+  rills: 7456,
+} as const;
 type ListenerScheme = keyof typeof LISTENER_PORTS;
 
 const isListenerScheme = (scheme: string): scheme is ListenerScheme => scheme in LISTENER_PORTS;
 
-/** Path of a WebSocket listener whose URL has none. */
+/** Paths of WebSocket listeners whose URL has none. */
 const WEBSOCKET_PATH = "/mqtt";
+const NATIVE_PATH = "/rill";
 const LISTENER_EXPECTED =
-  "expected mqtt://host:port, mqtts://host:port, ws://host:port/path, wss://host:port/path or unix:///path";
+  "expected mqtt://host:port, mqtts://host:port, ws://host:port/path, wss://host:port/path, rill://host:port/path, rills://host:port/path or unix:///path";
 
 /** The parts of a listener's URL, or why it is none. */
 export function listenerEndpoint(url: string): ListenerEndpoint | { readonly reason: string } {
@@ -60,12 +74,22 @@ export function listenerEndpoint(url: string): ListenerEndpoint | { readonly rea
   if (!isListenerScheme(scheme)) {
     return { reason: `${scheme}:// is not supported here; ${LISTENER_EXPECTED}` };
   }
-  const isWebSocket = scheme === "ws" || scheme === "wss";
-  const path = parsed.pathname === "/" ? WEBSOCKET_PATH : parsed.pathname;
+  const isNative = scheme === "rill" || scheme === "rills";
+  const isWebSocket = isNative || scheme === "ws" || scheme === "wss";
+  const isPathless = parsed.pathname === "/" || parsed.pathname === "";
+  const path = isPathless ? (isNative ? NATIVE_PATH : WEBSOCKET_PATH) : parsed.pathname;
   if (isWebSocket) parsed.pathname = "";
   const endpoint = endpointOf(parsed.href, [scheme], LISTENER_PORTS[scheme]);
   if ("reason" in endpoint) return endpoint;
-  if (isWebSocket) return { kind: "websocket", isSecure: scheme === "wss", path, ...endpoint };
+  if (isWebSocket) {
+    return {
+      kind: "websocket",
+      isSecure: scheme.endsWith("s") && scheme !== "ws",
+      path,
+      isNative,
+      ...endpoint,
+    };
+  }
   return { kind: "tcp", isSecure: scheme === "mqtts", ...endpoint };
 }
 

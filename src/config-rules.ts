@@ -26,6 +26,7 @@ const outlineSchema = z
           allowAnonymous: z.boolean().optional().catch(undefined),
           tls: tlsOutline,
           origins: z.unknown().optional(),
+          protocols: z.unknown().optional(),
           mode: z.unknown().optional(),
           proxyProtocol: z.unknown().optional(),
         })
@@ -82,7 +83,7 @@ function accessRules(
 /** Settings that this kind of listener needs or cannot have. */
 function kindRules(
   path: SettingPath,
-  { tls, origins, mode, proxyProtocol }: ListenerOutline,
+  { tls, origins, protocols, mode, proxyProtocol }: ListenerOutline,
   endpoint: ListenerEndpoint,
   hasCommonTls: boolean,
 ): BrokenRule[] {
@@ -93,10 +94,16 @@ function kindRules(
     broken.push({ path: [...path, "url"], reason });
   }
   if (!isSecure && tls !== undefined) {
-    broken.push({ path: [...path, "tls"], reason: "only for mqtts:// and wss://" });
+    broken.push({ path: [...path, "tls"], reason: "only for mqtts://, wss:// and rills://" });
   }
   if (origins !== undefined && endpoint.kind !== "websocket") {
-    broken.push({ path: [...path, "origins"], reason: "only for ws:// and wss://" });
+    broken.push({
+      path: [...path, "origins"],
+      reason: "only for ws://, wss://, rill:// and rills://",
+    });
+  }
+  if (protocols !== undefined && (endpoint.kind !== "websocket" || endpoint.isNative)) {
+    broken.push({ path: [...path, "protocols"], reason: "only for ws:// and wss://" });
   }
   if (proxyProtocol !== undefined && endpoint.kind === "unix") {
     broken.push({ path: [...path, "proxyProtocol"], reason: "not for unix://" });

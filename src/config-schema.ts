@@ -49,18 +49,28 @@ const listener = z.strictObject({
     })
     .meta({
       description:
-        "Where to listen: `mqtt://host:port`, `mqtts://host:port`, `ws://host:port/path`, `wss://host:port/path` (no path means `/mqtt`) or `unix:///path` (`mqtt+unix:///path` is the same). Port 0 takes a free one; without port it is 1883, 8883, 80, 443.",
+        "Where to listen: `mqtt://host:port`, `mqtts://host:port`, `ws://host:port/path`, `wss://host:port/path` (no path means `/mqtt`), `rill://host:port/path`, `rills://host:port/path` (the native protocol alone, `docs/native-protocol.md`; no path means `/rill`) or `unix:///path` (`mqtt+unix:///path` is the same). Port 0 takes a free one; without port it is 1883, 8883, 80, 443, 7455, 7456.",
     }),
   tls: tlsSchema.optional().meta({
-    description: "Certificate of this `mqtts` or `wss` listener instead of the common one.",
+    description:
+      "Certificate of this `mqtts`, `wss` or `rills` listener instead of the common one.",
   }),
   allowAnonymous: z.boolean().optional().meta({
     description:
       "Whether clients may come in here without a user name. By default as `allowAnonymous` says, or, without a users file, on loopback and unix sockets.",
   }),
+  protocols: z
+    .array(z.enum(["mqtt", "rill"]))
+    .min(1, { error: "expected mqtt, rill or both" })
+    .max(2)
+    .optional()
+    .meta({
+      description:
+        "Of `ws` and `wss`: what may be spoken, by the subprotocol that a client offers: `mqtt`, `rill` (the native protocol, whose clients may also make and delete streams and queues, where the rules let them). By default `mqtt` alone.",
+    }),
   origins: z.array(z.string().min(1)).max(64).optional().meta({
     description:
-      'Of `ws` and `wss`: origins of web pages that may connect, such as `https://app.example`; `"*"` for all. By default pages of the same host and port (on loopback only under the names of loopback), and programs that are no browsers.',
+      'Of `ws`, `wss`, `rill` and `rills`: origins of web pages that may connect, such as `https://app.example`; `"*"` for all. By default pages of the same host and port (on loopback only under the names of loopback), and programs that are no browsers.',
   }),
   proxyProtocol: z
     .strictObject({
@@ -375,6 +385,31 @@ const patternsSchema = z.strictObject({
   ),
 });
 
+const nativeSchema = z.strictObject({
+  frameBytesMax: size(
+    "1MiB",
+    { min: 4 * KiB, max: 256 * MiB - 1 },
+    "Largest message of a native client, which is a frame or a list of frames.",
+  ),
+  requestsMax: count(
+    1_024,
+    { min: 1, max: 65_535 },
+    "Most requests of one native client that wait for the disk, after which it is not read; and most that wait for somebody else (long polls, replies), after which more are refused.",
+  ),
+  batchMax: count(
+    1_024,
+    { min: 1, max: 65_536 },
+    "Most messages, sequences or deliveries in one frame of a native client.",
+  ),
+  subsMax: count(256, { min: 1, max: 65_535 }, "Most subs of one native client."),
+  creditMax: count(65_535, { min: 1, max: 1_000_000 }, "Most credit of one sub."),
+  idleMs: milliseconds(
+    "30s",
+    { min: SECOND, max: HOUR },
+    "After so long without a frame a native client is asked whether it is there, after twice as long its connection ends.",
+  ),
+});
+
 const accessSchema = z.strictObject({
   usersFile: filePath(
     "File with user names and hashed passwords, as `rillmq passwd` writes it. Read again when it changes and on SIGHUP.",
@@ -421,10 +456,10 @@ export const configSchema = z.strictObject({
     .min(1, { error: "expected at least one listener" })
     .max(16)
     .prefault([{ url: "mqtt://127.0.0.1:1883" }])
-    .meta({ description: "Where MQTT clients connect." }),
+    .meta({ description: "Where clients connect." }),
   tls: tlsSchema.optional().meta({
     description:
-      "Certificate of all `mqtts` and `wss` listeners without one of their own. Files are read again when they change and on SIGHUP.",
+      "Certificate of all `mqtts`, `wss` and `rills` listeners without one of their own. Files are read again when they change and on SIGHUP.",
   }),
   allowAnonymous: z.boolean().default(false).meta({
     description:
@@ -444,6 +479,9 @@ export const configSchema = z.strictObject({
   time: timeSchema.prefault({}).meta({ description: "When the wall clock is believed." }),
   patterns: patternsSchema.prefault({}).meta({
     description: "Limits of streams, consumers and queues that are made while the broker runs.",
+  }),
+  native: nativeSchema.prefault({}).meta({
+    description: "Limits of clients of the native protocol; those of `mqtt` hold for them as well.",
   }),
   log: z
     .strictObject({

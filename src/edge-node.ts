@@ -23,6 +23,10 @@ import { openLogTime } from "./log-clock.ts";
 import { MqttConnection } from "./mqtt/connection.ts";
 import type { ConnectionOptions } from "./mqtt/connection-options.ts";
 import type { Link } from "./mqtt/link.ts";
+import { NativeConnection } from "./native/connection.ts";
+import type { Subprotocol } from "./native/frame.ts";
+import type { NativeLink } from "./native/link.ts";
+import type { NativeOptions } from "./native/native-options.ts";
 import { Turn } from "./net/turn.ts";
 import {
   addTo,
@@ -32,7 +36,7 @@ import {
   streamViews,
   uplinkView,
 } from "./node-metrics.ts";
-import { connectionOptionsOf, limitsOf, streamSettings } from "./node-options.ts";
+import { connectionOptionsOf, limitsOf, nativeOptionsOf, streamSettings } from "./node-options.ts";
 import { packageVersion } from "./package-version.ts";
 import { openLmdbStore } from "./store/lmdb-store.ts";
 import type { LogStore } from "./store/log-store.ts";
@@ -82,6 +86,7 @@ export interface Traffic {
 }
 
 interface Running {
+  readonly edgeId: string;
   readonly store: LogStore;
   readonly broker: Broker;
   readonly clock: LogTime;
@@ -93,7 +98,7 @@ export class EdgeNode {
   readonly #options: EdgeNodeOptions;
   /** By whether clients without a user name may come in. */
   readonly #connectionOptions: Readonly<Record<"anonymous" | "named", ConnectionOptions>>;
-  readonly #connections = new Set<MqttConnection>();
+  readonly #connections = new Set<MqttConnection | NativeConnection>();
   #running: Running | undefined;
   #isClosing = false;
   #timer: NodeJS.Timeout | undefined;
@@ -222,8 +227,8 @@ export class EdgeNode {
     if (!clock.isTrusted) this.#tellTrust(clock);
     const damaged = broker.recover();
     if (damaged > 0) log("error", "damaged records left out", { count: damaged });
-    const running: Running = { store, broker, clock, uplinks: [] };
     const edgeId = this.#edgeId(store);
+    const running: Running = { edgeId, store, broker, clock, uplinks: [] };
     const random = new SeededRandom(randomBytes(4).readUInt32LE());
     running.uplinks = await buildUplinks(config, { edgeId, store, broker, clock, random, log });
     this.#running = running;
@@ -253,8 +258,30 @@ export class EdgeNode {
     return connection;
   }
 
-  onConnectionClosed(connection: MqttConnection): void {
-    this.#connections.delete(connection);
+  /** The same for a connection that speaks the native protocol. */
+  acceptNative(
+    link: NativeLink,
+    subprotocol: Subprotocol,
+    allowsAnonymous: boolean,
+  ): NativeConnection | undefined {
+    const running = this.#running;
+    if (running === undefined || this.#isClosing) return undefined;
+    if (this.#connections.size >= this.#options.config.mqtt.connectionsMax) return undefined;
+    const options: NativeOptions = {
+      ...nativeOptionsOf(this.#options.config),
+      authenticator: this.#connectionOptions.named.authenticator,
+      allowsAnonymous,
+      server: `rillmq ${packageVersion()}`,
+      edgeId: running.edgeId,
+    };
+    const connection = new NativeConnection(running.broker, link, subprotocol, options);
+    this.#connections.add(connection);
+    this.#armTimer();
+    return connection;
+  }
+
+  onConnectionClosed(connection: unknown): void {
+    this.#connections.delete(connection as MqttConnection);
   }
 
   /** The authorizer's answers have changed. */

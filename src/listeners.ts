@@ -9,6 +9,7 @@ import type { Certificate, CertificateWatch } from "./net/certificate.ts";
 import { Listener, type ListenerOptions } from "./net/listener.ts";
 import { NetworkCounters } from "./net/network-counters.ts";
 import { OutputBudget } from "./net/output-budget.ts";
+import type { WebSocketProtocol } from "./net/websocket-stage.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { NetworkView } from "./telemetry/metrics.ts";
 
@@ -113,7 +114,11 @@ export class Listeners {
     if ("reason" in endpoint) throw new RangeError(endpoint.reason);
     const tls = config.tls ?? this.#options.config.tls;
     const isLocal = endpoint.kind === "unix" || isLoopback(endpoint.host);
-    const { allowAnonymous, access } = this.#options.config;
+    const { allowAnonymous, access, mqtt, native } = this.#options.config;
+    const isNative = endpoint.kind === "websocket" && endpoint.isNative;
+    const protocols: readonly WebSocketProtocol[] = isNative
+      ? ["rill"]
+      : (config.protocols ?? ["mqtt"]);
     const settings = { allowAnonymous, hasUsersFile: access.usersFile !== undefined };
     const mayBeAnonymous = allowsAnonymous(settings, config);
     const isSecure = endpoint.kind !== "unix" && endpoint.isSecure && tls !== undefined;
@@ -125,6 +130,12 @@ export class Listeners {
     listener = await Listener.open({
       ...this.#common(),
       accept: (link) => this.#options.node.accept(link, mayBeAnonymous),
+      acceptNative: (link, subprotocol) =>
+        this.#options.node.acceptNative(link, subprotocol, mayBeAnonymous),
+      packetBytesMax: Math.max(
+        protocols.includes("mqtt") ? mqtt.maxPacketBytes : 0,
+        protocols.includes("rill") ? native.frameBytesMax : 0,
+      ),
       bind:
         endpoint.kind === "unix"
           ? { path: endpoint.path, mode: Number.parseInt(config.mode ?? UNIX_MODE, 8) }
@@ -136,13 +147,16 @@ export class Listeners {
           : undefined,
       webSocket:
         endpoint.kind === "websocket"
-          ? { path: endpoint.path, origins: config.origins, isLoopback: isLocal }
+          ? { path: endpoint.path, protocols, origins: config.origins, isLoopback: isLocal }
           : undefined,
     });
     this.#listeners.push(listener);
   }
 
-  #common(): Omit<ListenerOptions, "accept" | "bind" | "proxies" | "tls" | "webSocket"> {
+  #common(): Omit<
+    ListenerOptions,
+    "accept" | "acceptNative" | "packetBytesMax" | "bind" | "proxies" | "tls" | "webSocket"
+  > {
     const { config, node, onBug } = this.#options;
     const { mqtt } = config;
     return {
@@ -152,7 +166,6 @@ export class Listeners {
       budget: this.#budget,
       outputBytesMax: mqtt.outputBytesMax,
       writeTimeoutMs: mqtt.writeTimeoutMs,
-      packetBytesMax: mqtt.maxPacketBytes,
       connectPacketBytesMax: Math.min(mqtt.maxPacketBytes, mqtt.connectPacketBytesMax),
       handshakeTimeoutMs: mqtt.connectTimeoutMs,
       onClosed: (connection) => node.onConnectionClosed(connection),

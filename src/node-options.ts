@@ -6,6 +6,7 @@ import { NEVER_MS } from "./broker/session.ts";
 import type { StreamSettings } from "./broker/stream.ts";
 import type { Config } from "./config.ts";
 import type { ConnectionOptions } from "./mqtt/connection-options.ts";
+import type { NativeOptions } from "./native/native-options.ts";
 
 /** Session expiry that means never, in the configuration. */
 const EXPIRY_NEVER_SECONDS = 0xffff_ffff;
@@ -92,6 +93,29 @@ export function connectionOptionsOf(
     validatesPayloadFormat: mqtt.validatePayloadFormat,
     responseInformation: mqtt.responseInformation,
     holdMaxMs: mqtt.holdMaxMs,
-    assignClientId: () => `rill-${randomBytes(12).toString("hex")}`,
+    assignClientId,
+  };
+}
+
+const assignClientId = (): string => `rill-${randomBytes(12).toString("hex")}`;
+
+/** The same for connections of the native protocol. */
+export function nativeOptionsOf(
+  config: Config,
+): Omit<NativeOptions, "authenticator" | "allowsAnonymous" | "server" | "edgeId"> {
+  const { mqtt, native } = config;
+  const { frameBytesMax, requestsMax, batchMax, subsMax, creditMax, idleMs } = native;
+  // What MQTT clients take from each other others may not exceed either.
+  const payloadBytesMax = Math.min(frameBytesMax, mqtt.maxPacketBytes);
+  return {
+    limits: { frameBytesMax, payloadBytesMax, requestsMax, batchMax, subsMax, creditMax, idleMs },
+    helloTimeoutMs: mqtt.connectTimeoutMs,
+    holdMaxMs: mqtt.holdMaxMs,
+    topicBytesMax: mqtt.topicBytesMax,
+    topicLevelsMax: mqtt.topicLevelsMax,
+    propertiesMax: mqtt.userPropertiesMax,
+    propertyBytesMax: mqtt.userPropertyBytesMax,
+    isRetainAvailable: mqtt.retainAvailable,
+    assignClientId,
   };
 }

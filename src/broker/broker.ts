@@ -47,6 +47,7 @@ import {
   type Sequence,
   type Store,
   type StoreEvents,
+  type StoreRefusal,
 } from "./store.ts";
 import type { Stream, StreamLoss } from "./stream.ts";
 import { Streams } from "./streams.ts";
@@ -168,6 +169,11 @@ export class Broker implements StoreEvents {
     this.requests = this.#createRequests();
   }
 
+  /** Why durable work should not be staged now; undefined: it may be. */
+  get storeRefusal(): StoreRefusal | undefined {
+    return this.#store.refusal();
+  }
+
   /** Number of subscriptions of all sessions. */
   get subscriptionCount(): number {
     return this.#index.size;
@@ -214,6 +220,7 @@ export class Broker implements StoreEvents {
       count += revoked.length;
       const mayReceive = (topic: Topic): boolean => this.#mayReceive(session, topic);
       session.outbound.recheck(this.authorizer.isOpen ? undefined : mayReceive);
+      session.subscriber?.onRulesChanged?.();
     }
     return count;
   }

@@ -66,4 +66,12 @@ export class Counters {
   limitPublishRate = 0;
   /** Connections closed for malformed packets or protocol errors. */
   protocolErrors = 0;
+  /** Connections of the native protocol, and those of them that are over. */
+  nativeOpened = 0;
+  nativeClosed = 0;
+  /** Frames of the native protocol. */
+  framesReceived = 0;
+  framesSent = 0;
+  /** Of those received: answered with an error. */
+  framesRefused = 0;
 }

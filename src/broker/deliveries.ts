@@ -47,6 +47,8 @@ export interface Receiver {
   deliver(delivery: LogDelivery): void;
   /** All that could be delivered now was; called after at least one `deliver`. */
   onPumped(): void;
+  /** The queue or consumer is deleted: there is nothing to take any more. */
+  onForgotten?(): void;
 }
 
 /** Why a message was given up. */
@@ -209,7 +211,8 @@ export class Deliveries {
   /** Takes no more; what it has in hands stays hidden unless `release` is called too. */
   removeReceiver(receiver: Receiver): void {
     const index = this.#receivers.indexOf(receiver);
-    if (index >= 0) this.#receivers.splice(index, 1);
+    if (index < 0) return;
+    this.#receivers.splice(index, 1);
     if (index < this.#turn) this.#turn--;
   }
 
@@ -338,11 +341,11 @@ export class Deliveries {
     return { count, commit: this.#store.openCommit };
   }
 
-  /** Messages from a sequence on, in hands or not, without any effect on them. */
+  /** Messages from a sequence on, in hands or not, without any effect on them; `visit` answers false when it wants no more. */
   peek(
     from: number,
     max: number,
-    visit: (record: LogRecord, deliveryCount: number, isHidden: boolean) => void,
+    visit: (record: LogRecord, deliveryCount: number, isHidden: boolean) => boolean,
   ): void {
     const end = this.#flushedEnd;
     let seen = 0;
@@ -352,8 +355,9 @@ export class Deliveries {
       for (const record of records) {
         if (seen >= max || this.#settled.has(record.sequence)) continue;
         const entry = this.#entries.get(record.sequence);
-        visit(record, entry?.count ?? 0, entry !== undefined && entry.hidden !== undefined);
+        const isHidden = entry !== undefined && entry.hidden !== undefined;
         seen++;
+        if (!visit(record, entry?.count ?? 0, isHidden)) return;
       }
       if (next <= at) return;
       at = this.#settled.firstMissing(next);
@@ -363,8 +367,11 @@ export class Deliveries {
   /** Whose these were is deleted: nothing is left of its state on disk, and nobody receives. */
   forget(): void {
     for (const entry of this.#entries.values()) this.#hidden.cancel(entry.hidden);
+    // Who has one in hands may give it back or settle it later: then it is not known.
+    this.#entries.clear();
+    this.#again.length = 0;
     this.#blocks.removeAll();
-    this.#receivers.length = 0;
+    for (const receiver of this.#receivers.splice(0)) receiver.onForgotten?.();
   }
 
   /** The open group is being sealed: state that changed goes with it. */

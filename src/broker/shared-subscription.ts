@@ -407,8 +407,11 @@ export class SharedSubscription implements NumberedOwner {
 }
 
 /** Whether a member may be sent something that it need not acknowledge, and what it has to do. */
-const loadOfQos0 = ({ session }: Member): number =>
-  session.subscriber?.hasRoom === true ? session.outbound.inflightSize : -1;
+const loadOfQos0 = ({ session, subscriptionIds }: Member): number => {
+  const { subscriber, outbound } = session;
+  if (subscriber?.hasRoom !== true) return -1;
+  return subscriber.hasCredit?.(subscriptionIds) === false ? -1 : outbound.inflightSize;
+};
 
 /** The same for what it is to acknowledge, as far as its subscription asks for that. */
 const loadOf = (member: Member): number => {

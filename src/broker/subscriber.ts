@@ -34,6 +34,12 @@ export interface Subscriber {
    * `isByConvention`: also who has no response topics can answer. Absent: it never answers any.
    */
   requestRoom?(subscriptionIds: readonly number[] | undefined, isByConvention: boolean): number;
+  /** False: these subscriptions have no credit left, another member of the group is to be asked. Absent: credit is not a matter. */
+  hasCredit?(subscriptionIds: readonly number[] | undefined): boolean;
+  /** A QoS 0 message of these subscriptions found no room. */
+  missed?(subscriptionIds: readonly number[] | undefined): void;
+  /** The rules have changed, and what they do not allow of its subscriptions is gone. */
+  onRulesChanged?(): void;
   /** Sends PUBREL once the commit is flushed. */
   release(packetId: number, commit: CommitNumber): void;
   /** Says why, as far as the protocol can, and closes the network connection. */

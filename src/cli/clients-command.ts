@@ -24,7 +24,7 @@ interface ShownClient {
   readonly backlog: number;
 }
 
-const HEAD = ["CLIENT", "USER", "ADDRESS", "MQTT", "CONNECTED", "SUBS", "INFLIGHT", "BACKLOG"];
+const HEAD = ["CLIENT", "USER", "ADDRESS", "PROTOCOL", "CONNECTED", "SUBS", "INFLIGHT", "BACKLOG"];
 
 const row = (client: ShownClient): string[] => [
   client.clientId,

@@ -360,6 +360,7 @@ export interface OkFrame {
 export const ERROR_CODES = [
   "bad-frame",
   "unknown-op",
+  "unsupported-version",
   "not-authenticated",
   "bad-credentials",
   "not-authorized",
@@ -392,6 +393,8 @@ export interface ErrorFrame {
   /** The same request may succeed later. */
   readonly retry: boolean;
   readonly afterMs?: number;
+  /** Of `wrong-sequence`: what the first message would have got. */
+  readonly nextSequence?: number;
 }
 
 export interface ServerPingFrame {
@@ -440,6 +443,17 @@ export interface Delivery extends Content {
   readonly visibleAt: number;
   /** The queue that gave it up. */
   readonly reroutedFrom?: string;
+}
+
+/** What `peek` shows of a message. */
+export interface PeekedMessage extends Content {
+  readonly sequence: number;
+  readonly topic: string;
+  /** How often it was handed out so far. */
+  readonly deliveryCount: number;
+  /** Nobody gets it now: it is in somebody's hands, or was rejected with a delay. */
+  readonly hidden: boolean;
+  readonly sentAt: number;
 }
 
 export interface DeliveriesFrame {

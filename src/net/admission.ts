@@ -3,8 +3,8 @@
  * oldest goes when there are too many: idle connections cannot keep out a client that means it.
  */
 import { isIPv6, type Socket } from "node:net";
-import type { MqttConnection } from "../mqtt/connection.ts";
 import type { NetworkCounters } from "./network-counters.ts";
+import type { Served } from "./serve-stream.ts";
 
 export interface AdmissionLimits {
   /** Most connections of one IPv4 address or one IPv6 network of 64 bits. */
@@ -19,7 +19,7 @@ export class Ticket {
   /** What it is counted under; undefined for unix sockets, and for proxies until they say whom they forward. */
   addressKey: string | undefined;
   /** Set once TLS and WebSocket are through. */
-  connection: MqttConnection | undefined;
+  connection: Served | undefined;
 
   constructor(socket: Socket) {
     this.socket = socket;

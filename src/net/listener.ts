@@ -64,7 +64,7 @@ async function loadStages(options: ListenerOptions): Promise<Stages> {
   };
 }
 
-/** Accepts MQTT over TCP, TLS, WebSocket and unix sockets. */
+/** Accepts MQTT over TCP, TLS, WebSocket and unix sockets, and the native protocol over WebSocket. */
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #stages: Stages;
@@ -129,7 +129,8 @@ export class Listener {
 
   get #scheme(): string {
     const { tls, webSocket } = this.#options;
-    const plain = webSocket === undefined ? "mqtt" : "ws";
+    const isNative = webSocket?.protocols.includes("mqtt") === false;
+    const plain = webSocket === undefined ? "mqtt" : isNative ? "rill" : "ws";
     return tls === undefined ? plain : `${plain}s`;
   }
 
@@ -223,7 +224,7 @@ export class Listener {
     });
   }
 
-  /** WebSocket, where there is such, and then MQTT. */
+  /** WebSocket, where there is such, and then the protocol. */
 
   #serve(ticket: Ticket, stream: Socket, peer: Peer, deadline: NodeJS.Timeout | undefined): void {
     const { socket } = ticket;

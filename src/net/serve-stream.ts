@@ -1,11 +1,24 @@
 import type { Socket } from "node:net";
-import type { MqttConnection } from "../mqtt/connection.ts";
 import type { Link, Peer } from "../mqtt/link.ts";
+import type { Subprotocol } from "../native/frame.ts";
+import type { NativeLink } from "../native/link.ts";
 import type { NetworkCounters } from "./network-counters.ts";
 import type { OutputBudget } from "./output-budget.ts";
 import { SocketLink } from "./socket-link.ts";
 import type { Turn } from "./turn.ts";
 import { StreamWire, type Wire } from "./wire.ts";
+
+/** The protocol state of one network connection, whichever protocol it is. */
+export interface Served {
+  /** Undefined until it is known who the client is. */
+  readonly session: unknown;
+  /** Bytes, or one message of a WebSocket. */
+  receive(chunk: Uint8Array): void;
+  /** There is room in the output again. */
+  onRoom(): void;
+  /** The network connection is gone. */
+  onClosed(): void;
+}
 
 /** What serving a connection needs, whatever it came over. */
 export interface ServeOptions {
@@ -22,9 +35,11 @@ export interface ServeOptions {
   /** Largest packet taken before CONNECT was accepted, in bytes. */
   readonly connectPacketBytesMax: number;
   /** A new protocol state for a new network connection; undefined: it is refused (too many, or not ready). */
-  readonly accept: (link: Link) => MqttConnection | undefined;
-  /** A connection that `accept` made is gone. */
-  readonly onClosed: (connection: MqttConnection) => void;
+  readonly accept: (link: Link) => Served | undefined;
+  /** The same for one that speaks the native protocol. */
+  readonly acceptNative: (link: NativeLink, subprotocol: Subprotocol) => Served | undefined;
+  /** A connection that one of them made is gone. */
+  readonly onClosed: (connection: Served) => void;
   /** Something in the protocol's own code broke: a bug. */
   readonly onBug: (error: unknown) => void;
 }
@@ -35,9 +50,10 @@ export function acceptOn(
   socket: Socket,
   wire: Wire,
   peer: Peer,
-): MqttConnection | undefined {
+  accept: (link: SocketLink) => Served | undefined = options.accept,
+): Served | undefined {
   const { turn, counters, outputBytesMax, writeTimeoutMs } = options;
-  let connection: MqttConnection | undefined;
+  let connection: Served | undefined;
   const link = new SocketLink({
     socket,
     wire,
@@ -52,7 +68,7 @@ export function acceptOn(
       counters.writesStalled++;
     },
   });
-  connection = options.accept(link);
+  connection = accept(link);
   if (connection !== undefined) return connection;
   counters.notAccepted++;
   socket.destroy();
@@ -60,7 +76,7 @@ export function acceptOn(
 }
 
 /** Hands received bytes to the protocol. Hot path: per chunk. */
-export function receive(options: ServeOptions, connection: MqttConnection, chunk: Buffer): void {
+export function receive(options: ServeOptions, connection: Served, chunk: Buffer): void {
   options.counters.bytesReceived += chunk.length;
   try {
     connection.receive(chunk);
@@ -71,7 +87,7 @@ export function receive(options: ServeOptions, connection: MqttConnection, chunk
 }
 
 /** The connection is gone, from whichever side. */
-export function closed(options: ServeOptions, connection: MqttConnection): void {
+export function closed(options: ServeOptions, connection: Served): void {
   connection.onClosed();
   options.onClosed(connection);
   options.turn.schedule();
@@ -86,7 +102,7 @@ export function serveStream(
   socket: Socket,
   stream: Socket,
   peer: Peer,
-): MqttConnection | undefined {
+): Served | undefined {
   const connection = acceptOn(options, socket, new StreamWire(stream), peer);
   if (connection === undefined) return undefined;
   stream.on("data", (chunk: Buffer) => receive(options, connection, chunk));

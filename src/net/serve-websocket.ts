@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 import type { RawData, WebSocket } from "ws";
-import type { MqttConnection } from "../mqtt/connection.ts";
 import type { Peer } from "../mqtt/link.ts";
-import { acceptOn, closed, receive, type ServeOptions } from "./serve-stream.ts";
+import { SUBPROTOCOLS, type Subprotocol } from "../native/frame.ts";
+import { acceptOn, closed, receive, type Served, type ServeOptions } from "./serve-stream.ts";
 import type { Wire } from "./wire.ts";
 
 /** Close codes of WebSocket [RFC 6455 section 7.4.1]. */
@@ -12,14 +12,16 @@ const OVERHEAD_BYTES = 16_384;
 /** How long a peer that broke the rules may take to answer the closing before its socket is destroyed. */
 const CLOSE_MS = 2_000;
 
-/** MQTT in binary frames: what was gathered during a turn is one frame. */
+/** What was gathered during a turn is one message: binary, but for frames in JSON. */
 class WebSocketWire implements Wire {
   readonly #webSocket: WebSocket;
   readonly #stream: Socket;
+  readonly #isBinary: boolean;
 
-  constructor(webSocket: WebSocket, stream: Socket) {
+  constructor(webSocket: WebSocket, stream: Socket, isBinary: boolean) {
     this.#webSocket = webSocket;
     this.#stream = stream;
+    this.#isBinary = isBinary;
   }
 
   get queuedBytes(): number {
@@ -31,7 +33,7 @@ class WebSocketWire implements Wire {
   }
 
   write(bytes: Uint8Array, onWritten: () => void): void {
-    this.#webSocket.send(bytes, { binary: true, compress: false }, onWritten);
+    this.#webSocket.send(bytes, { binary: this.#isBinary, compress: false }, onWritten);
   }
 
   setPaused(isPaused: boolean): void {
@@ -45,8 +47,12 @@ class WebSocketWire implements Wire {
   }
 }
 
+/** Undefined: MQTT. */
+const nativeSubprotocol = (name: string): Subprotocol | undefined =>
+  SUBPROTOCOLS.find((subprotocol) => subprotocol === name);
+
 /**
- * Serves MQTT on a WebSocket.
+ * Serves MQTT or the native protocol on a WebSocket, whichever its subprotocol is.
  * @param socket the network connection itself
  * @param stream what the WebSocket runs on: `socket`, or TLS on it
  */
@@ -56,8 +62,14 @@ export function serveWebSocket(
   stream: Socket,
   webSocket: WebSocket,
   peer: Peer,
-): MqttConnection | undefined {
-  const connection = acceptOn(options, socket, new WebSocketWire(webSocket, stream), peer);
+): Served | undefined {
+  const subprotocol = nativeSubprotocol(webSocket.protocol);
+  const isBinary = subprotocol !== "rill.v1+json";
+  const wire = new WebSocketWire(webSocket, stream, isBinary);
+  const connection =
+    subprotocol === undefined
+      ? acceptOn(options, socket, wire, peer)
+      : acceptOn(options, socket, wire, peer, (link) => options.acceptNative(link, subprotocol));
   if (connection === undefined) return undefined;
   const refuse = (code: number): void => {
     options.counters.badFrames++;
@@ -67,10 +79,10 @@ export function serveWebSocket(
     options.turn.schedule();
   };
   boundConnect(options, stream, connection, () => refuse(CLOSE.tooBig));
-  webSocket.on("message", (data: RawData, isBinary: boolean) => {
+  webSocket.on("message", (data: RawData, isDataBinary: boolean) => {
     if (webSocket.readyState !== webSocket.OPEN) return;
     // [MQTT-6.0.0-1]
-    if (!isBinary) refuse(CLOSE.unsupportedData);
+    if (isDataBinary !== isBinary) refuse(CLOSE.unsupportedData);
     else receive(options, connection, data as Buffer);
   });
   webSocket.on("ping", (data) => {
@@ -88,7 +100,7 @@ export function serveWebSocket(
 function boundConnect(
   options: ServeOptions,
   stream: Socket,
-  connection: MqttConnection,
+  connection: Served,
   onTooMuch: () => void,
 ): void {
   let left = options.connectPacketBytesMax + OVERHEAD_BYTES;

@@ -2,9 +2,13 @@ import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
+import { SUBPROTOCOLS } from "../native/frame.ts";
 
-/** Subprotocols that are taken, the preferred one first [MQTT-6.0.0-4]. */
-const SUBPROTOCOLS = ["mqtt", "mqttv3.1"] as const;
+/** What a client may offer to speak MQTT, the preferred one first [MQTT-6.0.0-4]. */
+const MQTT_SUBPROTOCOLS = ["mqtt", "mqttv3.1"] as const;
+
+/** What may be spoken on a WebSocket. */
+export type WebSocketProtocol = "mqtt" | "rill";
 
 const HEADER_BYTES_MAX = 8_192;
 /** Beside the largest packet a frame may have some more: packets come in one frame, and frames cut packets, anywhere. */
@@ -13,6 +17,7 @@ const FRAME_EXTRA_BYTES = 65_536;
 export interface WebSocketStageOptions {
   /** The one path that is served. */
   readonly path: string;
+  readonly protocols: readonly WebSocketProtocol[];
   /**
    * Origins of web pages that may connect, `*` for all. Undefined: those of the same host and port as was asked, and programs that
    * are no browsers and send none.
@@ -28,12 +33,17 @@ export interface WebSocketStageOptions {
 /** The WebSocket handshake, on top of TCP or TLS. */
 export class WebSocketStage {
   readonly #options: WebSocketStageOptions;
+  readonly #subprotocols: readonly string[];
   readonly #http: Server;
   readonly #webSockets: WebSocketServer;
   readonly #waiting = new WeakMap<Duplex, (webSocket: WebSocket) => void>();
 
   constructor(options: WebSocketStageOptions) {
     this.#options = options;
+    this.#subprotocols = [
+      ...(options.protocols.includes("mqtt") ? MQTT_SUBPROTOCOLS : []),
+      ...(options.protocols.includes("rill") ? SUBPROTOCOLS : []),
+    ];
     this.#webSockets = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -42,12 +52,12 @@ export class WebSocketStage {
       // Pongs are output, too: whoever serves the connection bounds them.
       autoPong: false,
       maxPayload: options.packetBytesMax + FRAME_EXTRA_BYTES,
-      handleProtocols: (offered) => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
+      handleProtocols: (offered) => this.#subprotocols.find((name) => offered.has(name)) ?? false,
     });
     this.#http = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, (request, response) => {
       options.onFailed();
       response.writeHead(426, { upgrade: "websocket", connection: "close" });
-      response.end("MQTT over WebSocket is here, and nothing else\n");
+      response.end("WebSocket is here, and nothing else\n");
       request.resume();
     });
     this.#http.on("clientError", (_error, stream) => {
@@ -80,8 +90,8 @@ export class WebSocketStage {
     if (request.url?.split("?", 1)[0] !== this.#options.path) return "404 Not Found";
     const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",");
     // [MQTT-6.0.0-3]
-    if (!offered.some((name) => SUBPROTOCOLS.some((taken) => taken === name.trim()))) {
-      return "400 Bad Request: subprotocol mqtt is needed";
+    if (!offered.some((name) => this.#subprotocols.includes(name.trim()))) {
+      return `400 Bad Request: subprotocol ${this.#subprotocols[0]} is needed`;
     }
     return this.#mayCome(request) ? undefined : "403 Forbidden: origin";
   }

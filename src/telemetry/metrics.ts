@@ -249,6 +249,29 @@ const TOTALS: readonly Total[] = [
     ],
   },
   {
+    name: "rillmq_native_frames_total",
+    help: "Frames of the native protocol, by direction.",
+    label: "direction",
+    parts: [
+      ["framesReceived", "received"],
+      ["framesSent", "sent"],
+    ],
+  },
+  {
+    name: "rillmq_native_frames_refused_total",
+    help: "Frames of the native protocol that were answered with an error.",
+    parts: [["framesRefused"]],
+  },
+  {
+    name: "rillmq_native_connections_total",
+    help: "Connections of the native protocol, by what happened to them.",
+    label: "event",
+    parts: [
+      ["nativeOpened", "opened"],
+      ["nativeClosed", "closed"],
+    ],
+  },
+  {
     name: "rillmq_protocol_errors_total",
     help: "Connections closed for malformed packets or protocol errors.",
     parts: [["protocolErrors"]],
@@ -259,6 +282,10 @@ function addClients(collected: Collected, source: MetricsSource): void {
   collected.gauge("rillmq_connections", "Network connections of clients.", [], () => [
     [source.connections()],
   ]);
+  collected.gauge("rillmq_native_connections", "Those that speak the native protocol.", [], () => {
+    const { nativeOpened, nativeClosed } = source.counters();
+    return [[nativeOpened - nativeClosed]];
+  });
   collected.gauge("rillmq_sessions", "Sessions with and without a connection.", ["state"], () => {
     const { online, offline } = source.sessions();
     return [

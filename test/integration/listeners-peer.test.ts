@@ -45,6 +45,7 @@ async function listen(
     writeTimeoutMs: 1_000,
     packetBytesMax: 1_000,
     connectPacketBytesMax: 1_000,
+    acceptNative: () => undefined,
     accept: (link) => {
       peers.push(link.peer);
       return SILENT;

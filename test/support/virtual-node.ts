@@ -15,8 +15,12 @@ import type { Instant } from "../../src/lib/clock.ts";
 import { MqttConnection } from "../../src/mqtt/connection.ts";
 import type { ConnectionOptions } from "../../src/mqtt/connection-options.ts";
 import { ProtocolVersion } from "../../src/mqtt/packet.ts";
+import { NativeConnection } from "../../src/native/connection.ts";
+import type { HelloFrame, Subprotocol } from "../../src/native/frame.ts";
+import type { NativeOptions } from "../../src/native/native-options.ts";
 import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
 import { FakeLink } from "./fake-link.ts";
+import { NativeClient } from "./native-client.ts";
 import { type ConnectFields, VirtualClient } from "./virtual-client.ts";
 
 const MIB = 1_048_576;
@@ -56,6 +60,7 @@ export interface VirtualNodeOptions {
   readonly retained?: Partial<BrokerLimits["retained"]>;
   readonly limits?: Partial<Omit<BrokerLimits, "outbound" | "retained">>;
   readonly connection?: Partial<ConnectionOptions>;
+  readonly native?: Partial<NativeOptions>;
   /** What is told under `$SYS`; by default nothing. */
   readonly system?: (broker: () => Broker | undefined) => SystemOptions;
 }
@@ -83,7 +88,7 @@ export class VirtualNode {
   /** Passes whatever happens, also while no broker runs (see `off`). */
   #steadyMs = 0;
   readonly #options: VirtualNodeOptions;
-  #clients = new Set<VirtualClient>();
+  #clients = new Set<VirtualClient | NativeClient>();
   #assigned = 0;
   #isCut = false;
   /** Most bytes of logs that one turn or flush read. */
@@ -128,6 +133,22 @@ export class VirtualNode {
     const { version = ProtocolVersion.v5, ...rest } = fields;
     const client = this.dial(version);
     client.connect({ clientId, ...rest });
+    return client;
+  }
+
+  /** A new connection of the native protocol without `hello`. */
+  dialNative(subprotocol: Subprotocol = "rill.v1+msgpack"): NativeClient {
+    const link = new FakeLink();
+    const connection = new NativeConnection(this.broker, link, subprotocol, this.#nativeOptions());
+    const client = new NativeClient(this, connection, link, subprotocol);
+    this.#clients.add(client);
+    return client;
+  }
+
+  /** A new connection of the native protocol that is welcome. */
+  native(clientId: string, hello: Partial<HelloFrame> = {}): NativeClient {
+    const client = this.dialNative();
+    client.ask({ op: "hello", versions: [1], clientId, ...hello });
     return client;
   }
 
@@ -188,7 +209,7 @@ export class VirtualNode {
   }
 
   /** This client is gone; nothing keeps it. */
-  forget(client: VirtualClient): void {
+  forget(client: VirtualClient | NativeClient): void {
     this.#clients.delete(client);
   }
 
@@ -283,6 +304,33 @@ export class VirtualNode {
     });
     broker.recover();
     return [store, broker, time];
+  }
+
+  #nativeOptions(): NativeOptions {
+    return {
+      authenticator: openAuthenticator,
+      allowsAnonymous: true,
+      server: "rillmq test",
+      edgeId: "edge-1",
+      limits: {
+        frameBytesMax: MIB,
+        payloadBytesMax: MIB,
+        requestsMax: 100,
+        batchMax: 1_000,
+        subsMax: 100,
+        creditMax: 65_535,
+        idleMs: 30_000,
+      },
+      helloTimeoutMs: 10_000,
+      holdMaxMs: 30_000,
+      topicBytesMax: 65_535,
+      topicLevelsMax: 128,
+      propertiesMax: 64,
+      propertyBytesMax: 16_384,
+      isRetainAvailable: true,
+      assignClientId: () => `assigned-${++this.#assigned}`,
+      ...this.#options.native,
+    };
   }
 
   #connectionOptions(): ConnectionOptions {

@@ -252,7 +252,13 @@ test("a listener beyond loopback needs allowAnonymous", () => {
 
 test("a listener's URL says how and where, and nothing else", () => {
   const tcp = { kind: "tcp", isSecure: false } as const;
-  const webSocket = { kind: "websocket", isSecure: false, host: "127.0.0.1" } as const;
+  const webSocket = {
+    kind: "websocket",
+    isSecure: false,
+    isNative: false,
+    host: "127.0.0.1",
+  } as const;
+  const native = { ...webSocket, isNative: true } as const;
   const good = [
     ["mqtt://[::1]", { ...tcp, host: "::1", port: 1883 }],
     ["mqtt://localhost:0/", { ...tcp, host: "localhost", port: 0 }],
@@ -260,6 +266,8 @@ test("a listener's URL says how and where, and nothing else", () => {
     ["ws://127.0.0.1:9001", { ...webSocket, port: 9001, path: "/mqtt" }],
     ["ws://127.0.0.1:80/", { ...webSocket, port: 80, path: "/mqtt" }],
     ["wss://127.0.0.1/a/b", { ...webSocket, isSecure: true, port: 443, path: "/a/b" }],
+    ["rill://127.0.0.1", { ...native, port: 7455, path: "/rill" }],
+    ["rills://127.0.0.1:1/a", { ...native, isSecure: true, port: 1, path: "/a" }],
     ["unix:///run/rill%20mq.sock", { kind: "unix", path: "/run/rill mq.sock" }],
     ["mqtt+unix:///run/mqtt.sock", { kind: "unix", path: "/run/mqtt.sock" }],
   ] as const;

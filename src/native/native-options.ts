@@ -1,0 +1,26 @@
+import type { Authenticator } from "../broker/authenticator.ts";
+import type { NativeLimits } from "./frame.ts";
+
+/** The bounds of one native connection, see the configuration for their defaults; and who says who is at its other end. */
+export interface NativeOptions {
+  readonly authenticator: Authenticator;
+  /** Its listener lets clients in that give no user name. */
+  readonly allowsAnonymous: boolean;
+  /** Name and version of the broker, and of this edge; told in `welcome`. */
+  readonly server: string;
+  readonly edgeId: string;
+  readonly limits: NativeLimits;
+  /** How long a client may take to send `hello`, in milliseconds. */
+  readonly helloTimeoutMs: number;
+  /** How long a request is held back while the store has no room, before it is refused. */
+  readonly holdMaxMs: number;
+  /** Longest topic name or filter, in bytes of UTF-8. */
+  readonly topicBytesMax: number;
+  readonly topicLevelsMax: number;
+  /** Most properties of one message, and most bytes of them. */
+  readonly propertiesMax: number;
+  readonly propertyBytesMax: number;
+  readonly isRetainAvailable: boolean;
+  /** A Client Identifier for a client that names none; never the same twice. */
+  readonly assignClientId: () => string;
+}

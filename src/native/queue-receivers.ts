@@ -1,0 +1,178 @@
+/** Those of a connection who take messages of a queue: a sub with credit, and a receive that may wait. */
+import type { LogDelivery, Receiver } from "../broker/deliveries.ts";
+import type { Due } from "../broker/due.ts";
+import type { Queue } from "../broker/queue.ts";
+import { after, type Clock } from "../lib/clock.ts";
+import type { Deadline } from "../lib/deadline-heap.ts";
+import type { Caller, Owned } from "./caller.ts";
+import { fillContent, frameBytes, wallOf } from "./content.ts";
+import type { Delivery } from "./frame.ts";
+import { mayRead } from "./rights.ts";
+import type { Sub } from "./subs.ts";
+import type { Wait } from "./waits.ts";
+
+/** About so many bytes of messages go into one frame; one message more may be in it. */
+export const BATCH_BYTES = 131_072;
+
+/** A delivery as frames have it; its payload is a view. Hot path: per message. */
+function deliveryOf(
+  { delivery, record, deliveryCount, visibleAt }: LogDelivery,
+  clock: Clock,
+): Delivery {
+  const reroutedFrom = record.properties?.attributes?.reroutedFrom;
+  const fields: Delivery = {
+    delivery,
+    sequence: record.sequence,
+    deliveryCount,
+    topic: record.topic.text,
+    sentAt: wallOf(clock, record.receivedAt),
+    visibleAt: wallOf(clock, visibleAt),
+    ...(reroutedFrom === undefined ? {} : { reroutedFrom }),
+  };
+  return fillContent(fields, record, clock);
+}
+
+/** Deliveries of a queue as they come. */
+export class QueueSub implements Sub, Receiver, Owned {
+  readonly id: number;
+  readonly owner: Caller;
+  readonly visibilityMs: number;
+  credit: number;
+  readonly #queue: Queue;
+  #batch: Delivery[] = [];
+  #bytes = 0;
+
+  constructor(owner: Caller, id: number, queue: Queue, credit: number, visibilityMs: number) {
+    this.owner = owner;
+    this.id = id;
+    this.#queue = queue;
+    this.credit = credit;
+    this.visibilityMs = visibilityMs;
+  }
+
+  get room(): number {
+    return this.owner.hasRoom ? this.credit : 0;
+  }
+
+  start(): void {
+    this.owner.holdings.add(this.#queue.deliveries);
+    this.#queue.deliveries.addReceiver(this);
+    this.pump();
+  }
+
+  /** Hot path: per message. */
+  deliver(delivery: LogDelivery): void {
+    this.credit--;
+    this.#batch.push(deliveryOf(delivery, this.owner.broker.clock));
+    this.#bytes += frameBytes(delivery.record);
+    if (this.#bytes >= BATCH_BYTES) this.onPumped();
+  }
+
+  onPumped(): void {
+    if (this.#batch.length === 0) return;
+    const deliveries = this.#batch;
+    this.#batch = [];
+    this.#bytes = 0;
+    this.owner.send({ op: "deliveries", sub: this.id, deliveries });
+  }
+
+  onForgotten(): void {
+    this.owner.subs.end(this.id, "not-found", "the queue was deleted");
+  }
+
+  pump(): void {
+    if (this.room > 0) this.#queue.deliveries.pump();
+  }
+
+  isAllowed(): boolean {
+    return mayRead(this.owner, "queue", this.#queue.name);
+  }
+
+  /** What it has in hands stays there: it may be settled. */
+  close(): void {
+    this.#queue.deliveries.removeReceiver(this);
+  }
+}
+
+/** One `receive`: takes what there is; when there is nothing it waits, if it may. */
+export class QueuePoll implements Wait, Receiver, Owned, Due {
+  readonly owner: Caller;
+  readonly visibilityMs: number;
+  room: number;
+  readonly #id: number;
+  readonly #queue: Queue;
+  readonly #deliveries: Delivery[] = [];
+  #bytes = 0;
+  #deadline: Deadline<Due> | undefined;
+  #isOver = false;
+
+  constructor(owner: Caller, id: number, queue: Queue, max: number, visibilityMs: number) {
+    this.owner = owner;
+    this.#id = id;
+    this.#queue = queue;
+    this.room = max;
+    this.visibilityMs = visibilityMs;
+  }
+
+  start(waitMs: number): void {
+    const { broker, holdings, waits } = this.owner;
+    const { deliveries } = this.#queue;
+    holdings.add(deliveries);
+    deliveries.addReceiver(this);
+    deliveries.pump();
+    if (this.#isOver) return;
+    if (waitMs === 0) {
+      this.#finish();
+      return;
+    }
+    waits.add(this);
+    this.#deadline = broker.deadlines.add(after(broker.clock.now(), waitMs), this);
+  }
+
+  /** Hot path: per message. */
+  deliver(delivery: LogDelivery): void {
+    this.room--;
+    this.#deliveries.push(deliveryOf(delivery, this.owner.broker.clock));
+    this.#bytes += frameBytes(delivery.record);
+    if (this.#bytes >= BATCH_BYTES) this.room = 0;
+  }
+
+  onPumped(): void {
+    this.#finish();
+  }
+
+  onForgotten(): void {
+    this.#leave();
+    this.owner.refuse(this.#id, "not-found", "the queue was deleted");
+  }
+
+  /** Nothing came in time. */
+  onDue(): void {
+    this.#deadline = undefined;
+    this.#finish();
+  }
+
+  recheck(): void {
+    if (mayRead(this.owner, "queue", this.#queue.name)) return;
+    this.#leave();
+    this.owner.refuse(this.#id, "not-authorized", "the rules do not allow it any more");
+  }
+
+  close(): void {
+    this.#leave();
+  }
+
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#leave();
+    this.owner.reply(this.#id, { deliveries: this.#deliveries });
+  }
+
+  #leave(): void {
+    this.#isOver = true;
+    this.owner.broker.deadlines.cancel(this.#deadline);
+    this.#deadline = undefined;
+    this.owner.waits.delete(this);
+    this.#queue.deliveries.removeReceiver(this);
+  }
+}

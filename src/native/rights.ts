@@ -1,0 +1,41 @@
+/** Who may do what to streams and queues: rules name them as topics `$stream/NAME` and `$queue/NAME`. */
+import type { Caller } from "./caller.ts";
+import { Refusal } from "./refusal.ts";
+
+export type Kind = "stream" | "queue";
+
+const topicOf = (kind: Kind, name: string): string => `$${kind}/${name}`;
+
+const denied = (what: string): Refusal => new Refusal("not-authorized", `may not ${what}`);
+
+/** @throws Refusal unless it may publish to a topic */
+export function mustPublish({ broker, session }: Caller, topic: string): void {
+  const { principal, clientId } = session;
+  if (!broker.authorizer.mayPublish(principal, clientId, topic)) {
+    throw denied("publish to this topic");
+  }
+}
+
+/** @throws Refusal unless it may receive all that a filter matches */
+export function mustSubscribe(caller: Caller, filter: string): void {
+  if (!maySubscribe(caller, filter)) throw denied("subscribe to this filter");
+}
+
+export const maySubscribe = ({ broker, session }: Caller, filter: string): boolean =>
+  broker.authorizer.maySubscribe(session.principal, session.clientId, filter);
+
+/** @throws Refusal unless it may put something into a stream or queue */
+export function mustWrite({ broker, session }: Caller, kind: Kind, name: string): void {
+  const { principal, clientId } = session;
+  if (!broker.authorizer.mayPublish(principal, clientId, topicOf(kind, name))) {
+    throw denied(`write to this ${kind}`);
+  }
+}
+
+export const mayRead = (caller: Caller, kind: Kind, name: string): boolean =>
+  maySubscribe(caller, topicOf(kind, name));
+
+/** @throws Refusal unless it may read from a stream or queue */
+export function mustRead(caller: Caller, kind: Kind, name: string): void {
+  if (!mayRead(caller, kind, name)) throw denied(`read from this ${kind}`);
+}

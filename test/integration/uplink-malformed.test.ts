@@ -4,7 +4,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { PacketType, ProtocolVersion } from "../../src/mqtt/packet.ts";
 import { MqttDriver } from "../../src/uplink/drivers/mqtt.ts";
-import { UNFINISHED_BYTES_MAX } from "../../src/uplink/drivers/mqtt-guard.ts";
+import { UNFINISHED_BYTES_MAX, UNRELEASED_MAX } from "../../src/uplink/drivers/mqtt-guard.ts";
 import { HostileRemote } from "../malformed/hostile-remote.ts";
 import { UPLINK_CASES, type UplinkCase } from "../malformed/uplink-cases.ts";
 import { LiveEdge } from "../support/live-edge.ts";
@@ -59,8 +59,13 @@ test("Whatever a remote says, the uplink connects again and loses nothing.", {
   assert.ok(after.rss - before.rss < 128 * MIB);
 });
 
-/** A remote that sends these bytes over and over after CONNACK; resolves with how many it could send. */
-async function flood(t: TestContext, head: Buffer, bytes: Buffer): Promise<number> {
+/** A remote that sends these bytes over and over after CONNACK; resolves with how many it could send, and what was said of it. */
+async function flood(
+  t: TestContext,
+  protocolVersion: 4 | 5,
+  head: Buffer,
+  bytes: Buffer,
+): Promise<{ readonly sent: number; readonly reason: string }> {
   let sent = 0;
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -84,7 +89,7 @@ async function flood(t: TestContext, head: Buffer, bytes: Buffer): Promise<numbe
     server.close();
   });
   const { port } = server.address() as AddressInfo;
-  const driver = new MqttDriver({ urls: [`mqtt://127.0.0.1:${port}`], protocolVersion: 5 });
+  const driver = new MqttDriver({ urls: [`mqtt://127.0.0.1:${port}`], protocolVersion });
   const edge = new LiveEdge(
     driver,
     ["telemetry"],
@@ -94,33 +99,46 @@ async function flood(t: TestContext, head: Buffer, bytes: Buffer): Promise<numbe
   );
   t.after(() => edge.uplink.stop(0));
   await edge.until("the uplink gives it up", () => edge.uplink.status().state === "waiting");
-  assert.match(edge.uplink.status().blockedReason ?? "", /the remote sent/);
-  return sent;
+  return { sent, reason: edge.uplink.status().blockedReason ?? "" };
 }
 
-const CONNACK = packetBytes(
-  { type: PacketType.connack, sessionPresent: false, reasonCode: 0, properties: {} },
-  ProtocolVersion.v5,
-);
+const connack = (version: ProtocolVersion): Buffer =>
+  packetBytes(
+    { type: PacketType.connack, sessionPresent: false, reasonCode: 0, properties: {} },
+    version,
+  );
 
 test("A packet without end is not collected.", async (t) => {
-  const head = Buffer.concat([CONNACK, Buffer.of(0x30, 0xff, 0xff, 0xff, 0x7f)]);
-  const sent = await flood(t, head, Buffer.alloc(65_536));
+  const head = Buffer.concat([
+    connack(ProtocolVersion.v5),
+    Buffer.of(0x30, 0xff, 0xff, 0xff, 0x7f),
+  ]);
+  const { sent, reason } = await flood(t, 5, head, Buffer.alloc(65_536));
+  assert.match(reason, /the remote sent a packet that is too large/);
   assert.ok(sent < UNFINISHED_BYTES_MAX + 32 * MIB);
 });
 
-test("Messages that nobody asked for are not collected.", async (t) => {
-  const publish = packetBytes(
-    {
-      type: PacketType.publish,
-      dup: false,
-      qos: 2,
-      retain: false,
-      packetId: 7,
-      topic: "a",
-      payload: Buffer.alloc(60_000),
-    },
-    ProtocolVersion.v5,
-  );
-  assert.ok((await flood(t, CONNACK, publish)) < 32 * MIB);
-});
+for (const [version, said] of [
+  [ProtocolVersion.v311, /the remote sent more messages at a time than it may/],
+  [ProtocolVersion.v5, /Receive Maximum exceeded/],
+] as const) {
+  test(`Messages of QoS 2 that a remote of level ${version} does not finish are not collected.`, async (t) => {
+    const publishes = Array.from({ length: UNRELEASED_MAX + 1 }, (_, i) =>
+      packetBytes(
+        {
+          type: PacketType.publish,
+          dup: false,
+          qos: 2,
+          retain: false,
+          packetId: 7 + i,
+          topic: "a",
+          payload: Buffer.alloc(60_000),
+        },
+        version,
+      ),
+    );
+    const { sent, reason } = await flood(t, version, connack(version), Buffer.concat(publishes));
+    assert.match(reason, said);
+    assert.ok(sent < 32 * MIB);
+  });
+}

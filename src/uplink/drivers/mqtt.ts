@@ -16,7 +16,7 @@ import {
   publishFailure,
   reasonCodeOf,
 } from "./mqtt-failure.ts";
-import { guardClient } from "./mqtt-guard.ts";
+import { guardClient, UNRELEASED_MAX } from "./mqtt-guard.ts";
 import { fitsString, publishPacketBytes, publishProperties } from "./mqtt-publish.ts";
 
 export interface MqttDriverOptions extends CredentialSources {
@@ -255,6 +255,7 @@ class MqttLink implements Link {
       queueQoSZero: false,
       resubscribe: false,
       connectTimeout: CONNECT_TIMEOUT_MS,
+      ...(this.#version === 5 ? { properties: { receiveMaximum: UNRELEASED_MAX } } : {}),
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
       ...tls,

@@ -81,6 +81,9 @@ export class Consumers {
       const stream = streams.get(record.settings.stream);
       // The configuration has no such stream (any more): the consumer stays for the case that it comes back.
       if (stream === undefined) continue;
+      // It came back, and meanwhile another stream of this name had one of this name.
+      const older = this.get(stream, record.settings.name);
+      if (older !== undefined) this.delete(older);
       damaged += this.#enter(record.number, stream, record.settings).deliveries.recover();
     }
     return damaged;
@@ -111,7 +114,10 @@ export class Consumers {
     const { store } = this.#context;
     consumer.isDeleted = true;
     consumer.deliveries.forget();
-    if (this.#byStream.get(consumer.stream.log)?.delete(consumer.name) === true) this.#size--;
+    const { log } = consumer.stream;
+    const consumers = this.#byStream.get(log);
+    if (consumers?.delete(consumer.name) === true) this.#size--;
+    if (consumers?.size === 0) this.#byStream.delete(log);
     store.remove("meta", consumerKey(consumer.number));
     return store.openCommit;
   }

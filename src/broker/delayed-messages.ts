@@ -51,7 +51,7 @@ export class DelayedMessages implements Due {
   /** Stages a message that is due at `dueAt`; returns what it takes, in bytes. */
   add(dueAt: Instant, queue: number, message: Message): number {
     const { store, clock } = this.#context;
-    // Grows also over restarts, because the log's time does.
+    // Two with one number, queue and time would be one row; after a restart it goes on above all there are.
     this.#lastNumber = Math.max(this.#lastNumber + 1, Math.floor(clock.now()) * 1_024);
     const key = delayedKey(dueAt, queue, this.#lastNumber);
     const value = encodeMessageRecord(message);
@@ -68,7 +68,8 @@ export class DelayedMessages implements Due {
     let damaged = 0;
     let first: Instant | undefined;
     for (const [key, value] of this.#rows()) {
-      const { dueAt, queue } = delayedOf(key);
+      const { dueAt, queue, number } = delayedOf(key);
+      this.#lastNumber = Math.max(this.#lastNumber, number);
       const message = decodeMessageRecord(value, topics);
       if (message === undefined) damaged++;
       if (message === undefined || !visit(queue, message, key.length + value.length)) {

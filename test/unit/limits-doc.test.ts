@@ -7,7 +7,7 @@ import { configJsonSchema } from "../../src/config-schema.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
 
 /** What limits are named like; other settings of the section switch something or say how. */
-const LIMIT = /Max|Min[A-Z]|TimeoutMs|WhenFull|^maxPacketBytes$|^receiveMaximum$/;
+const LIMIT = /Max|Min[A-Z]|TimeoutMs|WhenFull|^maxPacketBytes$|^receiveMaximum$|^maximumQos$/;
 
 interface Row {
   readonly preset: string;

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Consumer } from "../../../src/broker/consumer.ts";
 import type { Stream } from "../../../src/broker/stream.ts";
 import type { ConsumerSettings } from "../../../src/broker/stream-records.ts";
+import { consumerKey, encodeConsumer } from "../../../src/broker/stream-records.ts";
 import { Taker } from "../../support/queue-bench.ts";
 import { VirtualNode } from "../../support/virtual-node.ts";
 
@@ -164,4 +165,20 @@ test("A deleted stream leaves nothing, and its log is used again.", () => {
   const logs = node.store.logNames().size;
   made(node, "other");
   assert.equal(node.store.logNames().size, logs);
+});
+
+test("Of two consumers of one name on disk, as a stream that came back to the configuration may have, the newer one stays.", () => {
+  const node = new VirtualNode();
+  append(node, ["a", "b"]);
+  const { number } = consume(node);
+  node.turn();
+  const settings = { ...SETTINGS, unackedMax: 1 };
+  const newer = { version: 1, number: number + 1, settings } as const;
+  node.store.put("meta", consumerKey(newer.number), encodeConsumer(newer));
+  node.turn();
+  node.crash();
+  const { consumers } = node.broker;
+  assert.equal(consumers.size, 1);
+  assert.equal(consumers.get(made(node), SETTINGS.name)?.number, newer.number);
+  assert.equal(node.metaKeys(0x7a).length, 1);
 });

@@ -251,3 +251,35 @@ test("What was in hands for the last time when the broker ended is given up, not
   bench.flush();
   assert.deepEqual(bench.take(1, "dead").texts, ["poison"]);
 });
+
+test("What was in a queue, or on its way into it, when it was deleted comes to no other queue, also after a crash.", () => {
+  for (const isFlushed of [true, false]) {
+    const bench = new QueueBench();
+    bench.send("secret");
+    if (isFlushed) bench.flush();
+    bench.queues.delete(bench.queue());
+    for (const name of ["at once", "later", "latest"]) {
+      assert.equal(bench.queue(name).messages, 0);
+      assert.deepEqual(bench.take(1, name).texts, []);
+      bench.flush();
+    }
+    bench.crash();
+    bench.send("new", {}, "latest");
+    bench.flush();
+    assert.deepEqual(bench.take(2, "latest").texts, ["new"]);
+    assert.equal(bench.queue("later").messages, 0);
+    // Its log is one of theirs.
+    const names = [...bench.store.logNames().values()];
+    assert.ok(!names.some((name) => name.startsWith("free/")), names.join());
+  }
+});
+
+test("Messages with the same delay, sent in the same millisecond before and after a crash, are two.", () => {
+  const bench = new QueueBench();
+  bench.send("before", { delayMs: 10_000 });
+  bench.flush();
+  bench.crash();
+  bench.send("after", { delayMs: 10_000 });
+  bench.advance(10_000);
+  assert.deepEqual(bench.take().texts, ["before", "after"]);
+});

@@ -13,6 +13,7 @@ import { ANONYMOUS } from "../src/broker/authenticator.ts";
 import { Authorization } from "../src/broker/authorization.ts";
 import { Broker } from "../src/broker/broker.ts";
 import type { Message } from "../src/broker/message.ts";
+import { NO_ROUTING } from "../src/broker/routing.ts";
 import { NEVER_MS, type Session } from "../src/broker/session.ts";
 import type { Subscriber } from "../src/broker/subscriber.ts";
 import type { Clock, Instant } from "../src/lib/clock.ts";
@@ -104,6 +105,8 @@ const SILENT = {
   onBacklogDropped: nothing,
   onSubscriptionRevoked: nothing,
   newToken: () => "",
+  routing: NO_ROUTING,
+  queues: [],
   onGivenUp: nothing,
   onConsumerLoss: nothing,
   onLoss: nothing,

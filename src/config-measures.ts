@@ -50,6 +50,21 @@ export function milliseconds(preset: string, limits: Limits, description: string
     .meta({ description, minimum: limits.min, maximum: limits.max });
 }
 
+/** A number of bytes that need not be given. */
+export function optionalSize(limits: Limits, description: string) {
+  return measure(limits, "bytes or a size such as 64KiB", bytesOf, sizeText)
+    .optional()
+    .meta({ description, minimum: limits.min, maximum: limits.max });
+}
+
+/** A duration in milliseconds that need not be given. */
+export function optionalMilliseconds(limits: Limits, description: string) {
+  const read = (value: number | string): number | undefined => durationOf(value, 1);
+  return measure(limits, "milliseconds or a duration such as 30s", read, durationText)
+    .optional()
+    .meta({ description, minimum: limits.min, maximum: limits.max });
+}
+
 /** A duration in seconds, also as text such as `1h`. */
 export function seconds(preset: string | number, limits: Limits, description: string) {
   const read = (value: number | string): number | undefined => durationOf(value, 1_000);

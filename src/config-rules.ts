@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { type ListenerEndpoint, listenerEndpoint } from "./config-address.ts";
 import type { SettingPath } from "./config-environment.ts";
+import { patternRules } from "./config-pattern-rules.ts";
 import { type BrokenRule, list, repeated, text } from "./config-rule.ts";
 import { mqttSchema, storeSchema } from "./config-schema.ts";
 import { uplinkRules } from "./config-uplink-rules.ts";
@@ -172,6 +173,7 @@ export function brokenRules(input: Readonly<Record<string, unknown>>): BrokenRul
     ...tlsRules(outline),
     ...streamRules(outline),
     ...uplinkRules(input),
+    ...patternRules(input),
     ...sizeRules(input),
   ];
 }

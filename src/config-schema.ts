@@ -21,6 +21,7 @@ import {
   TiB,
 } from "./config-measures.ts";
 import { mqttOffers } from "./config-mqtt-offers.ts";
+import { queueSchema, routeSchema, ruleSchema } from "./config-pattern-schema.ts";
 import { bytesOf, sizeText } from "./config-units.ts";
 import { uplinkSchema } from "./config-uplink-schema.ts";
 
@@ -337,7 +338,15 @@ const patternsSchema = z.strictObject({
     "Most streams, those of the configuration and those made while the broker runs.",
   ),
   consumersMax: count(1_000, { min: 0, max: 100_000 }, "Most durable consumers of all streams."),
-  queuesMax: count(256, { min: 0, max: 10_000 }, "Most queues."),
+  queuesMax: count(
+    256,
+    { min: 0, max: 10_000 },
+    "Most queues; those of the configuration are always there.",
+  ),
+  allowTopics: z.boolean().default(false).meta({
+    description:
+      "Lets MQTT clients publish and subscribe to `$queue/NAME` and `$stream/NAME` although there are no rules (`docs/patterns.md`). With rules these decide.",
+  }),
   queueBytesMax: size(
     "256MiB",
     { min: 64 * KiB, max: 16 * TiB },
@@ -469,6 +478,16 @@ export const configSchema = z.strictObject({
     description: "Who may come in, and who may publish and subscribe to what.",
   }),
   streams: z.array(stream).max(64).default([]).meta({ description: "Named durable logs." }),
+  queues: z.array(queueSchema).max(256).default([]).meta({
+    description: "Named work queues: each message goes to one consumer until it is settled.",
+  }),
+  routes: z.array(routeSchema).max(256).default([]).meta({
+    description: "Lists of destinations under a key, for messages that go to several at once.",
+  }),
+  rules: z.array(ruleSchema).max(256).default([]).meta({
+    description:
+      "Publishes of clients that match go to further destinations, in the same commit; what came by a rule is held against no rule again.",
+  }),
   uplinks: z
     .array(uplinkSchema)
     .max(16)

@@ -36,7 +36,14 @@ import {
   streamViews,
   uplinkView,
 } from "./node-metrics.ts";
-import { connectionOptionsOf, limitsOf, nativeOptionsOf, streamSettings } from "./node-options.ts";
+import {
+  connectionOptionsOf,
+  limitsOf,
+  nativeOptionsOf,
+  queueSettings,
+  routingOf,
+  streamSettings,
+} from "./node-options.ts";
 import { packageVersion } from "./package-version.ts";
 import { openLmdbStore } from "./store/lmdb-store.ts";
 import type { LogStore } from "./store/log-store.ts";
@@ -196,6 +203,8 @@ export class EdgeNode {
       limits: limitsOf(config),
       authorizer: this.#options.authorizer,
       streams: config.streams.map(streamSettings),
+      queues: config.queues.map((queue) => queueSettings(queue, config)),
+      routing: routingOf(config),
       newToken: () => randomBytes(16).toString("base64url"),
       system: this.#systemOptions(store),
       deliveredBefore: (stream) => this.#deliveredBefore(stream),

@@ -1,7 +1,15 @@
 /** From the configuration to what the broker, its streams and its connections want to be told. */
 import { randomBytes } from "node:crypto";
+import {
+  type Destination,
+  NO_ROUTES,
+  parseDestinations,
+  type RouteTable,
+} from "./broker/destinations.ts";
 import type { BrokerLimits } from "./broker/limits.ts";
 import type { QoS } from "./broker/message.ts";
+import type { QueueSettings } from "./broker/queue-records.ts";
+import type { RoutingSettings } from "./broker/routing.ts";
 import { NEVER_MS } from "./broker/session.ts";
 import type { StreamSettings } from "./broker/stream.ts";
 import type { Config } from "./config.ts";
@@ -16,6 +24,38 @@ export function streamSettings(stream: Config["streams"][number]): StreamSetting
   const { name, filters, maxBytes, maxMessages, maxAgeMs, whenFull } = stream;
   const ageMaxMs = maxAgeMs === 0 ? undefined : maxAgeMs;
   return { name, filters, bytesMax: maxBytes, messagesMax: maxMessages, ageMaxMs, whenFull };
+}
+
+/** A queue of the configuration; what it does not say is that of all queues. */
+export function queueSettings(
+  queue: Config["queues"][number],
+  { patterns }: Config,
+): QueueSettings {
+  const { name, filters, deadLetterQueue, expiryMs } = queue;
+  return {
+    name,
+    filters,
+    deadLetterQueue,
+    expiryMs,
+    bytesMax: queue.maxBytes ?? patterns.queueBytesMax,
+    messagesMax: queue.maxMessages ?? patterns.queueMessagesMax,
+    deliveriesMax: queue.deliveriesMax ?? patterns.queueDeliveriesMax,
+    visibilityMs: queue.visibilityMs ?? patterns.queueVisibilityMs,
+    duplicateWindowMs: queue.duplicateWindowMs ?? patterns.duplicateWindowMs,
+  };
+}
+
+/** Routes by key, and rules. Mistakes were found when the configuration was checked. */
+export function routingOf({ routes, rules }: Config): RoutingSettings {
+  const destinationsOf = (to: string, known: RouteTable): readonly Destination[] => {
+    const parsed = parseDestinations(to, "event", known);
+    return "mistake" in parsed ? [] : parsed.destinations;
+  };
+  const table = new Map(routes.map(({ key, to }) => [key, destinationsOf(to, NO_ROUTES)]));
+  return {
+    routes: table,
+    rules: rules.map(({ filter, to }) => ({ filter, to: destinationsOf(to, table) })),
+  };
 }
 
 function expiryMaxMs(config: Config): number {

@@ -4,6 +4,8 @@ import type { Authorizer } from "./authorization.ts";
 import type { Consumer } from "./consumer.ts";
 import type { GiveUpReason } from "./deliveries.ts";
 import type { BrokerLimits } from "./limits.ts";
+import type { QueueSettings } from "./queue-records.ts";
+import type { RoutingSettings } from "./routing.ts";
 import type { Session } from "./session.ts";
 import type { LogId, Sequence, SequenceRange, Store } from "./store.ts";
 import type { StreamLoss, StreamSettings } from "./stream.ts";
@@ -17,6 +19,9 @@ export interface BrokerOptions {
   /** Who may publish and subscribe to what; tell `onPolicyChanged` when its answers change. */
   readonly authorizer: Authorizer;
   readonly streams: readonly StreamSettings[];
+  readonly queues: readonly QueueSettings[];
+  /** Where messages go besides. */
+  readonly routing: RoutingSettings;
   /** 128 random bits as text without `/`, for reply topics. */
   readonly newToken: () => string;
   /** What it tells under `$SYS`; undefined: nothing. */

@@ -30,6 +30,7 @@ import { Queues } from "./queues.ts";
 import { ReadBudget } from "./read-budget.ts";
 import { Requests } from "./requests.ts";
 import { RetainedMessages } from "./retained-messages.ts";
+import { type AcceptedEvent, Routing } from "./routing.ts";
 import { lowerQos, type Session } from "./session.ts";
 import {
   type ConnectRefusal,
@@ -82,6 +83,7 @@ export class Broker implements StoreEvents {
   readonly queues: Queues;
   readonly consumers: Consumers;
   readonly requests: Requests;
+  readonly routing: Routing;
   /** The commit that the acknowledgement of the last accepted publish waits for. */
   publishCommit: CommitNumber = NO_COMMIT;
   readonly #options: BrokerOptions;
@@ -156,7 +158,7 @@ export class Broker implements StoreEvents {
       else counters.deadLettered++;
       options.onGivenUp(from, reason, to);
     };
-    this.queues = new Queues({ ...patterns, events: { onGivenUp } });
+    this.queues = new Queues({ ...patterns, configured: options.queues, events: { onGivenUp } });
     this.consumers = new Consumers({
       ...patterns,
       streams: this.streams,
@@ -167,6 +169,7 @@ export class Broker implements StoreEvents {
       },
     });
     this.requests = this.#createRequests();
+    this.routing = this.#createRouting();
   }
 
   /** Why durable work should not be staged now; undefined: it may be. */
@@ -238,6 +241,25 @@ export class Broker implements StoreEvents {
    * for. `hold`: there is no room just now; try again when `whenRoom` calls. Hot path: per message.
    */
   publish(message: Message, publisher: Session | undefined): PublishOutcome {
+    const to = this.routing.rulesOf(message.topic);
+    if (to.length === 0) return this.#publishHere(message, publisher);
+    const refusal = this.routing.refusalOfRules(message, to, publisher);
+    if (refusal === "busy") return PublishOutcome.hold;
+    if (refusal === "full" && message.qos > 0) return PublishOutcome.refused;
+    const outcome = this.#publishHere(message, publisher);
+    const isTaken = outcome === PublishOutcome.accepted || outcome === PublishOutcome.noSubscribers;
+    if (!isTaken) return outcome;
+    if (refusal === "full") {
+      // QoS 0 promises nothing.
+      this.counters.droppedNotStored++;
+      return outcome;
+    }
+    const commit = this.publishCommit;
+    this.publishCommit = laterOf(commit, this.routing.sendByRules(message, to, publisher));
+    return PublishOutcome.accepted;
+  }
+
+  #publishHere(message: Message, publisher: Session | undefined): PublishOutcome {
     const route = this.#tree.route(message.topic);
     const stream = this.streams.of(message.topic);
     const isQueued = this.queues.takes(message.topic);
@@ -258,6 +280,39 @@ export class Broker implements StoreEvents {
     // A will is its client's own message: No Local holds for it [MQTT-3.8.3-3].
     const publisher = this.sessions.get(message.publisherId);
     this.#accept(message, publisher, principal, this.#tree.route(message.topic), stream);
+    const to = this.routing.rulesOf(message.topic);
+    if (to.length > 0) this.routing.sendByRules(message, to, publisher);
+  }
+
+  #createRouting(): Routing {
+    const { streams, queues, topics, authorizer } = this;
+    return new Routing({
+      settings: this.#options.routing,
+      store: this.#store,
+      streams,
+      queues,
+      topics,
+      authorizer,
+      check: (message, publisher) => {
+        const route = this.#tree.route(message.topic);
+        const stream = streams.of(message.topic);
+        if (!this.#needsStore(message, publisher, route, stream)) return undefined;
+        const refusal = this.#refusal(message, stream, route, publisher);
+        if (refusal === PublishOutcome.accepted) return undefined;
+        return refusal === PublishOutcome.hold ? "busy" : "full";
+      },
+      accept: (message, publisher) => this.#acceptRouted(message, publisher),
+    });
+  }
+
+  #acceptRouted(message: Message, publisher: Session | undefined): AcceptedEvent {
+    const route = this.#tree.route(message.topic);
+    const stream = this.streams.of(message.topic);
+    this.publishCommit = NO_COMMIT;
+    const principal = publisher?.principal;
+    this.#accept(message, publisher, principal, route, stream);
+    const isHeard = route.length > 0 || stream !== undefined || this.queues.takes(message.topic);
+    return { isHeard, commit: this.publishCommit };
   }
 
   #createRequests(): Requests {
@@ -436,13 +491,7 @@ export class Broker implements StoreEvents {
     route: readonly RouteTarget<TreeSubscriber>[],
     stream: Stream | undefined,
   ): PublishOutcome {
-    const needsStore =
-      stream !== undefined ||
-      message.retain ||
-      this.queues.takes(message.topic) ||
-      (message.qos === 2 && publisher?.isDurable === true) ||
-      (message.qos > 0 && hasDurable(route));
-    if (needsStore) {
+    if (this.#needsStore(message, publisher, route, stream)) {
       const refusal = this.#refusal(message, stream, route, publisher);
       if (refusal === PublishOutcome.hold) return refusal;
       if (refusal === PublishOutcome.refused) {
@@ -457,6 +506,21 @@ export class Broker implements StoreEvents {
     return route.length === 0 && stream === undefined && !this.queues.takes(message.topic)
       ? PublishOutcome.noSubscribers
       : PublishOutcome.accepted;
+  }
+
+  #needsStore(
+    message: Message,
+    publisher: Session | undefined,
+    route: readonly RouteTarget<TreeSubscriber>[],
+    stream: Stream | undefined,
+  ): boolean {
+    return (
+      stream !== undefined ||
+      message.retain ||
+      this.queues.takes(message.topic) ||
+      (message.qos === 2 && publisher?.isDurable === true) ||
+      (message.qos > 0 && hasDurable(route))
+    );
   }
 
   /** A durable session on the route is to refuse messages and is full. Hot path: per durable message. */
@@ -634,6 +698,8 @@ export class Broker implements StoreEvents {
     this.#resumeHeld();
   }
 }
+
+const laterOf = (a: CommitNumber, b: CommitNumber): CommitNumber => (a > b ? a : b);
 
 function hasDurable(route: readonly RouteTarget<TreeSubscriber>[]): boolean {
   for (const target of route) {

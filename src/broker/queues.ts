@@ -10,6 +10,7 @@ import type { Due } from "./due.ts";
 import { dueSchedule } from "./due-schedule.ts";
 import type { Message, MessageAttributes } from "./message.ts";
 import { openNamedLog, releaseNamedLog } from "./named-logs.ts";
+import { nameInTopic, QUEUE_TOPIC } from "./pattern-topics.ts";
 import { Queue, type QueueContext } from "./queue.ts";
 import {
   decodeQueue,
@@ -70,6 +71,8 @@ export interface QueuesContext {
   readonly deadlines: DeadlineHeap<Due>;
   readonly clock: Clock;
   readonly limits: QueueLimits;
+  /** Those of the configuration: always there, as it says. */
+  readonly configured: readonly QueueSettings[];
   readonly events: QueueEvents;
 }
 
@@ -109,8 +112,18 @@ export class Queues {
     return this.#queues.size;
   }
 
+  /** How many more there may be. */
+  get roomLeft(): number {
+    return Math.max(0, this.#context.limits.queuesMax - this.#queues.size);
+  }
+
   all(): IterableIterator<Queue> {
     return this.#queues.values();
+  }
+
+  /** False: it comes from the configuration and is changed there. */
+  isMadeAtRunTime({ name }: Queue): boolean {
+    return !this.#context.configured.some((settings) => settings.name === name);
   }
 
   get(name: string): Queue | undefined {
@@ -131,6 +144,13 @@ export class Queues {
       this.#lastNumber = Math.max(this.#lastNumber, record.number);
       const queue = this.#enter(record.number, record.settings);
       damaged += queue.recover(this.#context.clock.now());
+    }
+    for (const settings of this.#context.configured) {
+      const known = this.#queues.get(settings.name);
+      if (known === undefined) this.#make(settings);
+      else if (JSON.stringify(known.settings) !== JSON.stringify(settings)) {
+        this.update(known, settings);
+      }
     }
     damaged += this.#delayed.recover((number, message, bytes) => {
       const queue = this.#byNumber.get(number);
@@ -154,8 +174,11 @@ export class Queues {
 
   /** Makes a queue that is not there; undefined: there are too many. Goes with the open group. */
   create(settings: QueueSettings): Queue | undefined {
-    const { store, limits } = this.#context;
-    if (this.#queues.size >= limits.queuesMax) return undefined;
+    return this.roomLeft > 0 ? this.#make(settings) : undefined;
+  }
+
+  #make(settings: QueueSettings): Queue {
+    const { store } = this.#context;
     const number = ++this.#lastNumber;
     store.put("meta", queueKey(settings.name), encodeQueue({ version: 1, number, settings }));
     return this.#enter(number, settings);
@@ -251,6 +274,8 @@ export class Queues {
       const found = [...this.#queues.values()].filter(({ settings }) =>
         settings.filters.some((filter) => filterMatches(filter, topic.text)),
       );
+      const named = this.#queues.get(nameInTopic(topic.text, QUEUE_TOPIC) ?? "");
+      if (named !== undefined && !found.includes(named)) found.push(named);
       topic.queues = found.length === 0 ? NONE : found;
     }
     return topic.queues as readonly Queue[];

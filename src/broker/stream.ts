@@ -21,16 +21,24 @@ export interface StreamSettings {
   readonly duplicateWindowMs?: number | undefined;
 }
 
+/** A message to be appended, and what names it for de-duplication. */
+export interface Appendage {
+  readonly message: Message;
+  readonly messageId: string | undefined;
+}
+
+/** What was appended. */
+export interface Appended {
+  /** Of each message, in order; of a duplicate that of the first. */
+  readonly sequences: readonly Sequence[];
+  readonly duplicates: number;
+  /** What its answer waits for. */
+  readonly commit: CommitNumber;
+}
+
 /** What became of an append. */
 export type AppendResult =
-  | {
-      readonly isTaken: true;
-      /** Of each message, in order; of a duplicate that of the first. */
-      readonly sequences: readonly Sequence[];
-      readonly duplicates: number;
-      /** What its answer waits for. */
-      readonly commit: CommitNumber;
-    }
+  | ({ readonly isTaken: true } & Appended)
   | {
       readonly isTaken: false;
       readonly refusal: "wrong-sequence" | "full";
@@ -93,7 +101,7 @@ export class Stream {
    * asked before. `expectedSequence`: what the first message must get.
    */
   appendAll(
-    messages: readonly { readonly message: Message; readonly messageId: string | undefined }[],
+    messages: readonly Appendage[],
     expectedSequence: number | undefined,
     now: Instant,
   ): AppendResult {
@@ -102,6 +110,11 @@ export class Stream {
       return { isTaken: false, refusal: "wrong-sequence", nextSequence };
     }
     if (this.isFull) return { isTaken: false, refusal: "full", nextSequence };
+    return { isTaken: true, ...this.appendChecked(messages, now) };
+  }
+
+  /** The same where somebody has found out that there is room. */
+  appendChecked(messages: readonly Appendage[], now: Instant): Appended {
     const sequences: Sequence[] = [];
     let duplicates = 0;
     let commit = this.#store.flushedCommit;
@@ -120,7 +133,7 @@ export class Stream {
       if (messageId !== undefined)
         this.duplicates.remember(messageId, { sequence, commit, at: now });
     }
-    return { isTaken: true, sequences, duplicates, commit };
+    return { sequences, duplicates, commit };
   }
 
   captures(topic: string): boolean {

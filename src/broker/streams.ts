@@ -5,6 +5,7 @@
  */
 import type { Instant } from "../lib/clock.ts";
 import { openNamedLog, releaseNamedLog } from "./named-logs.ts";
+import { nameInTopic, STREAM_TOPIC } from "./pattern-topics.ts";
 import {
   type CommitNumber,
   type LogId,
@@ -111,7 +112,9 @@ export class Streams {
   of(topic: Topic): Stream | undefined {
     if (topic.captureVersion !== this.#filtersVersion) {
       topic.captureVersion = this.#filtersVersion;
-      topic.capture = topic.text.startsWith("$") ? undefined : this.#capturing(topic.text);
+      topic.capture = topic.text.startsWith("$")
+        ? this.#streams.get(nameInTopic(topic.text, STREAM_TOPIC) ?? "")
+        : this.#capturing(topic.text);
     }
     return topic.capture as Stream | undefined;
   }

@@ -21,6 +21,8 @@ export class Topic {
   queuesVersion = -1;
   /** Owned by Queues. */
   queues: unknown = undefined;
+  /** Where publishes to it go besides, by rules; undefined: not looked up yet. Owned by Routing. */
+  rules: unknown = undefined;
   /** Messages accepted for it since it is in the table. Counted by Broker. */
   messages = 0;
 

@@ -137,6 +137,7 @@ export class QueueBench {
       deadlines: this.deadlines,
       clock: this.#clock,
       limits: { queuesMax: 100, defaults: this.#defaults },
+      configured: [],
       events: {
         onGivenUp: (queue, reason, to) => this.givenUp.push(`${queue} ${reason} ${to ?? "-"}`),
       },

@@ -8,6 +8,8 @@ import { Broker } from "../../src/broker/broker.ts";
 import { noEnhancedAuthenticator } from "../../src/broker/enhanced-authenticator.ts";
 import type { BrokerLimits } from "../../src/broker/limits.ts";
 import { LogTime } from "../../src/broker/log-time.ts";
+import type { QueueSettings } from "../../src/broker/queue-records.ts";
+import { NO_ROUTING, type RoutingSettings } from "../../src/broker/routing.ts";
 import type { LogId, Ordinal, Sequence } from "../../src/broker/store.ts";
 import type { StreamLoss, StreamSettings } from "../../src/broker/stream.ts";
 import type { SystemOptions } from "../../src/broker/sys-topics.ts";
@@ -25,7 +27,8 @@ import { type ConnectFields, VirtualClient } from "./virtual-client.ts";
 
 const MIB = 1_048_576;
 
-const PATTERNS: BrokerLimits["patterns"] = {
+/** Limits of streams, consumers, queues and requests. */
+export const PATTERNS: BrokerLimits["patterns"] = {
   streamsMax: 100,
   consumersMax: 100,
   queuesMax: 100,
@@ -56,6 +59,8 @@ export interface VirtualNodeOptions {
   readonly pendingBytesMax?: number;
   readonly storeBytesMax?: number;
   readonly streams?: readonly StreamSettings[];
+  readonly queues?: readonly (Partial<QueueSettings> & { readonly name: string })[];
+  readonly routing?: RoutingSettings;
   readonly outbound?: Partial<BrokerLimits["outbound"]>;
   readonly retained?: Partial<BrokerLimits["retained"]>;
   readonly limits?: Partial<Omit<BrokerLimits, "outbound" | "retained">>;
@@ -238,6 +243,8 @@ export class VirtualNode {
       pendingBytesMax,
       storeBytesMax,
       streams = [],
+      queues = [],
+      routing = NO_ROUTING,
       outbound,
       retained,
       limits,
@@ -291,6 +298,8 @@ export class VirtualNode {
       onSubscriptionRevoked: ({ clientId }, topicFilter) =>
         this.revoked.push(`${clientId} ${topicFilter}`),
       streams,
+      queues: queues.map((one) => ({ ...PATTERNS.defaults, filters: [], ...one })),
+      routing,
       newToken: () => `token-${++this.#tokens}`,
       system: this.#options.system?.(() => this.broker),
       deliveredBefore: (log) => this.#options.deliveredBefore?.(log),

@@ -404,20 +404,14 @@ export class Deliveries {
         if (this.#settled.has(sequence)) continue;
       }
       const record = this.#recordAt(sequence);
-      if (record === undefined) {
-        this.#giveUp(sequence, undefined, "lost");
+      const reason = this.#reasonToGiveUp(sequence, record);
+      if (record === undefined || reason !== undefined) {
+        this.#giveUp(sequence, record, reason ?? "lost");
       } else if (this.#context.isMeant?.(record) === false) {
         this.#settleEntry(sequence);
         this.#advanceFloor();
-      } else if (isExpired(record, this.#context.clock)) {
-        this.#giveUp(sequence, record, "expired");
       } else {
         let entry = this.#entries.get(sequence);
-        if (entry !== undefined && this.#isExhausted(entry)) {
-          // It was in hands for the last time when the last run ended.
-          this.#giveUp(sequence, record, "deliveries");
-          continue;
-        }
         if (entry === undefined) {
           entry = { sequence, count: 0, receiver: undefined, hidden: undefined };
           this.#entries.set(sequence, entry);
@@ -425,6 +419,16 @@ export class Deliveries {
         return { entry, record };
       }
     }
+  }
+
+  /** Undefined: it may be handed out, if it is meant at all. */
+  #reasonToGiveUp(sequence: number, record: LogRecord | undefined): GiveUpReason | undefined {
+    if (record === undefined) return "lost";
+    const { isMeant, clock } = this.#context;
+    if (isExpired(record, clock)) return isMeant?.(record) === false ? undefined : "expired";
+    // It was in hands for the last time when the last run ended.
+    const entry = this.#entries.get(sequence);
+    return entry !== undefined && this.#isExhausted(entry) ? "deliveries" : undefined;
   }
 
   #hand(receiver: Receiver, entry: Entry, record: LogRecord, now: Instant): void {

@@ -4,6 +4,8 @@
  *
  *     --list      lists what is missing, and runs nothing
  *     --write     writes the tables in docs/mqtt.md anew, and runs nothing
+ *     --mutants   breaks a copy of the broker in each of the ways in mutants/ and runs the tests that have to notice; ends with 1 when one
+ *                 does not. With --only NAME (several times) those alone, --smoke a few, --jobs N at a time, --json a report
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -11,6 +13,7 @@ import { STANDARD_VERSIONS, type StandardVersion } from "./clauses.ts";
 import { type ConformanceRun, claimKey, runConformance } from "./conformance-run.ts";
 import { isMissing, mistakesIn, rowsOf } from "./coverage.ts";
 import { writeMqttDoc } from "./mqtt-doc.ts";
+import { runMutantsCommand } from "./mutants/command.ts";
 import { claimingTests, ROOT } from "./titles.ts";
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
@@ -60,7 +63,33 @@ async function runAll(): Promise<boolean> {
 }
 
 const { values } = parseArgs({
-  options: { list: { type: "boolean" }, write: { type: "boolean" } },
+  options: {
+    list: { type: "boolean" },
+    write: { type: "boolean" },
+    mutants: { type: "boolean" },
+    smoke: { type: "boolean" },
+    only: { type: "string", multiple: true },
+    jobs: { type: "string" },
+    json: { type: "boolean" },
+  },
 });
-if (values.write === true) writeMqttDoc();
-else if (!(values.list === true ? list() : await runAll())) process.exitCode = 1;
+
+/** @throws RangeError for a name or number that is none */
+function breakIt(): Promise<boolean> {
+  const { only = [], smoke: isSmoke = false, json: isJson = false } = values;
+  const jobs = values.jobs === undefined ? undefined : Number(values.jobs);
+  if (jobs !== undefined && !(Number.isInteger(jobs) && jobs >= 1 && jobs <= 64)) {
+    throw new RangeError("--jobs is a number from 1 to 64");
+  }
+  return runMutantsCommand({ only, isSmoke, jobs, isJson });
+}
+
+async function main(): Promise<boolean> {
+  if (values.mutants === true) return await breakIt();
+  if (values.list === true) return list();
+  if (values.write !== true) return await runAll();
+  writeMqttDoc();
+  return true;
+}
+
+if (!(await main())) process.exitCode = 1;

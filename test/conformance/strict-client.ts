@@ -228,8 +228,10 @@ export class StrictClient {
   }
 
   async #answer(type: PacketType, packetId: number): Promise<number> {
-    const packet = await this.take();
-    assert.ok(packet.type === type && "reasonCode" in packet && "packetId" in packet);
+    const { packet, text } = await this.takeArrival();
+    const isAnswer = packet.type === type && "reasonCode" in packet && "packetId" in packet;
+    // With a message: without one Node looks for the expression in sources that tsx has changed, which may take minutes.
+    assert.ok(isAnswer, `${text} instead of an answer to ${packetId}`);
     assert.equal(packet.packetId, packetId);
     return packet.reasonCode;
   }

@@ -285,6 +285,23 @@ test("Retained messages that have expired go from memory and disk, and make room
   assert.equal(node.disk.keys("retained").length, 0);
 });
 
+test("A retained message that expires while it waits for its turn is not sent, also before it is swept. [v5 MQTT-3.3.2-5]", () => {
+  const node = new VirtualNode();
+  // Between two looks at what has expired.
+  node.advance(1_500);
+  const keeper = node.connect("keeper");
+  keeper.publish("a", "first", { qos: 1, packetId: 1, retain: true });
+  const properties = { messageExpirySeconds: 1 };
+  keeper.publish("b", "short", { qos: 1, packetId: 2, retain: true, properties });
+  const client = node.connect("c", { properties: { receiveMaximum: 1 } });
+  client.subscribe("#", { qos: 1 });
+  client.take();
+  node.advance(1_001);
+  assert.equal(node.broker.retained.size, 2);
+  client.ack(PacketType.puback, 1);
+  assert.deepEqual(client.takeText(), []);
+});
+
 test("Retained messages that turn out to be older after a restart go as soon as that is known.", () => {
   const node = new VirtualNode();
   const properties = { messageExpirySeconds: 3_600 };

@@ -196,7 +196,7 @@ test("User properties of a message stay in their order, names that repeat among 
     userProperties: [
       ["b", "1"],
       ["a", "2"],
-      ["b", "1"],
+      ["b", "3"],
     ],
   };
   for (const qos of [0, 1] as const) {

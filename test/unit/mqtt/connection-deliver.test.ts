@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PacketType, ProtocolVersion } from "../../../src/mqtt/packet.ts";
-import type { VirtualClient } from "../../support/virtual-client.ts";
+import { type OutgoingPublish, PacketType, ProtocolVersion } from "../../../src/mqtt/packet.ts";
+import { publishPacket, type VirtualClient } from "../../support/virtual-client.ts";
 import { VirtualNode } from "../../support/virtual-node.ts";
 
 const { v311 } = ProtocolVersion;
@@ -14,6 +14,10 @@ function connected(node: VirtualNode, clientId: string, fields = {}): VirtualCli
   client.take();
   return client;
 }
+
+/** What `takeText` gives of messages, whatever else came. */
+const messagesOf = (client: VirtualClient): string[] =>
+  client.takeText().filter((line) => line.startsWith("publish "));
 
 /** A client with a session that lasts, subscribed to "#" with QoS 2. */
 function subscribed(node: VirtualNode, clientId = "s", fields: object = LASTING): VirtualClient {
@@ -113,6 +117,44 @@ test("After a restart QoS 2 goes on where it was, with the same packet identifie
   node.crash();
   const again = node.connect("s", LASTING);
   assert.deepEqual(again.takeText(), ["connack present", "pubrel 1", "publish a q2 #3 dup: 3"]);
+});
+
+test("After a restart no other message gets the packet identifier of a QoS 2 message under way. [v5 MQTT-2.2.1-4]", () => {
+  const node = new VirtualNode({ flushes: "manual" });
+  const client = subscribed(node);
+  const publisher = connected(node, "p");
+  publisher.publish("a", "one", { qos: 1, packetId: 1 });
+  publisher.publish("a", "two", { qos: 2, packetId: 2 });
+  node.flushAll();
+  // With QoS 2 it is in the commit of the message, so that what came before it has a higher one.
+  assert.deepEqual(client.takeText(), ["publish a q1 #2: one", "publish a q2 #1: two"]);
+  node.crash();
+  const again = node.connect("s", LASTING);
+  node.flushAll();
+  assert.deepEqual(again.takeText(), [
+    "connack present",
+    "publish a q1 #2: one",
+    "publish a q2 #1 dup: two",
+  ]);
+});
+
+test("What waits for a session that ends with its connection is not overtaken by what comes as soon as there is room. [v5 MQTT-4.6.0-5]", () => {
+  const node = new VirtualNode();
+  const client = subscribed(node, "s", { properties: { receiveMaximum: 1 } });
+  const publish = (packetId: number): OutgoingPublish =>
+    publishPacket("a", String(packetId), { qos: 1, packetId });
+  client.send(publish(1), publish(2), publish(3));
+  assert.deepEqual(messagesOf(client), ["publish a q1 #1: 1"]);
+  client.send({ type: puback, packetId: 1, reasonCode: 0 }, publish(4));
+  const order = messagesOf(client);
+  for (let packetId = 2; packetId < 4; packetId++) {
+    client.ack(puback, packetId);
+    order.push(...messagesOf(client));
+  }
+  assert.deepEqual(
+    order,
+    [2, 3, 4].map((i) => `publish a q1 #${i}: ${i}`),
+  );
 });
 
 test("Never more is in flight than the client's receive maximum. [MQTT-3.3.4-9]", () => {

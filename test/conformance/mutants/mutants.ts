@@ -1,0 +1,33 @@
+/** All the ways in which the broker is broken on purpose. */
+import { ACKNOWLEDGEMENT_MUTANTS } from "./acknowledgement-mutants.ts";
+import { DELIVERY_MUTANTS } from "./delivery-mutants.ts";
+import { LIMIT_MUTANTS, RIGHTS_MUTANTS } from "./limit-mutants.ts";
+import type { Mutant } from "./mutant.ts";
+import { PACKET_MUTANTS } from "./packet-mutants.ts";
+import { SESSION_MUTANTS, WILL_MUTANTS } from "./session-mutants.ts";
+import { RETAINED_MUTANTS, SHARED_MUTANTS, SUBSCRIPTION_MUTANTS } from "./subscription-mutants.ts";
+
+export const MUTANTS: readonly Mutant[] = [
+  ...ACKNOWLEDGEMENT_MUTANTS,
+  ...DELIVERY_MUTANTS,
+  ...SESSION_MUTANTS,
+  ...WILL_MUTANTS,
+  ...SUBSCRIPTION_MUTANTS,
+  ...RETAINED_MUTANTS,
+  ...SHARED_MUTANTS,
+  ...PACKET_MUTANTS,
+  ...LIMIT_MUTANTS,
+  ...RIGHTS_MUTANTS,
+];
+
+/** A few of every kind with quick tests: they show that this machinery works. */
+export const SMOKE_MUTANTS: ReadonlySet<string> = new Set([
+  "drop-puback",
+  "puback-before-flush",
+  "overlap-at-lower-qos",
+  "receive-maximum-of-client-ignored",
+  "forget-session",
+  "will-after-disconnect",
+  "nul-accepted",
+  "backlog-bound-ignored",
+]);

@@ -47,10 +47,16 @@ class Node<S> {
   }
 }
 
+/** Most topics with a cached route; beyond it all are matched anew. */
+const ROUTED_MAX = 65_536;
+
 export class SubscriptionTree<S> {
   readonly #root = new Node<S>();
   #version = 0;
   #size = 0;
+  /** Topics with a cached route, all of one version. */
+  readonly #routed: Topic[] = [];
+  #routedVersion = 0;
 
   /** Number of subscriptions. */
   get size(): number {
@@ -112,10 +118,22 @@ export class SubscriptionTree<S> {
   /** Hot path: per message; a cache hit costs one comparison. */
   route(topic: Topic): Route<S> {
     if (topic.routeVersion === this.#version) return topic.route as Route<S>;
+    if (this.#routedVersion !== this.#version || this.#routed.length >= ROUTED_MAX) this.#forget();
     const route = this.#match(topic.text);
     topic.route = route;
     topic.routeVersion = this.#version;
+    this.#routed.push(topic);
     return route;
+  }
+
+  /** Lets go of all cached routes: those that are out of date keep subscribers alive that are gone. */
+  #forget(): void {
+    for (const topic of this.#routed) {
+      topic.route = undefined;
+      topic.routeVersion = -1;
+    }
+    this.#routed.length = 0;
+    this.#routedVersion = this.#version;
   }
 
   #match(topic: string): Route<S> {

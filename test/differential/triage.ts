@@ -157,7 +157,13 @@ function isClosedByThem(difference: Difference): boolean {
 function isOf({ script, index, client }: Difference, { topic, payload }: Received): boolean {
   const last = script.steps
     .slice(0, index)
-    .findLast((step) => step.does === "publish" && step.topic === topic && step.retain);
+    .findLast(
+      (step, at) =>
+        step.does === "publish" &&
+        step.topic === topic &&
+        step.retain &&
+        stateBefore(script, at, step.client).isConnected,
+    );
   if (payload === WILL) return true;
   return last?.does === "publish" && last.client === client && last.payload === payload;
 }

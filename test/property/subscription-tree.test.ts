@@ -158,3 +158,14 @@ test("Topics and filters of thousands of levels are matched without recursion.",
   assert.equal(tree.remove(`${deep}/#`, `${deep}/#`), true);
   assert.equal(tree.route(new Topic(deep)).length, 3);
 });
+
+test("A route that is out of date does not keep a subscriber that is gone.", () => {
+  const tree = new SubscriptionTree<string>();
+  const options = { qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0 } as const;
+  const topics = Array.from({ length: 3 }, (_, i) => new Topic(`a/${i}`));
+  tree.add({ ...options, subscriber: "s", topicFilter: "#", subscriptionId: undefined });
+  for (const topic of topics) assert.equal(tree.route(topic).length, 1);
+  tree.remove("s", "#");
+  assert.deepEqual(tree.route(new Topic("other")), []);
+  for (const topic of topics) assert.equal(topic.route, undefined);
+});

@@ -22,6 +22,7 @@ import { Counters } from "./counters.ts";
 import { DeferredDeliveries } from "./deferred-deliveries.ts";
 import type { GiveUpReason } from "./deliveries.ts";
 import type { Due } from "./due.ts";
+import type { PatternLimits } from "./limits.ts";
 import { copyMessage, type Message, type QoS } from "./message.ts";
 import { NumberedRecords } from "./numbered-records.ts";
 import type { Outbound } from "./outbound.ts";
@@ -48,7 +49,6 @@ import {
   type Sequence,
   type Store,
   type StoreEvents,
-  type StoreRefusal,
 } from "./store.ts";
 import type { Stream, StreamLoss } from "./stream.ts";
 import { Streams } from "./streams.ts";
@@ -68,6 +68,12 @@ const SPILL_INTERVAL_MS = 100;
 export const PublishOutcome = { accepted: 0, noSubscribers: 1, hold: 2, refused: 3 } as const;
 export type PublishOutcome = (typeof PublishOutcome)[keyof typeof PublishOutcome];
 
+/** Somebody who reads logs by a cursor of its own. */
+export interface FlushReader {
+  /** There may be more to read, or nothing any more. */
+  onFlushed(): void;
+}
+
 export class Broker implements StoreEvents {
   readonly topics = new TopicTable();
   readonly counters = new Counters();
@@ -84,6 +90,8 @@ export class Broker implements StoreEvents {
   readonly consumers: Consumers;
   readonly requests: Requests;
   readonly routing: Routing;
+  /** They add and remove themselves. */
+  readonly readers = new Set<FlushReader>();
   /** The commit that the acknowledgement of the last accepted publish waits for. */
   publishCommit: CommitNumber = NO_COMMIT;
   readonly #options: BrokerOptions;
@@ -165,16 +173,23 @@ export class Broker implements StoreEvents {
       consumersMax: limits.patterns.consumersMax,
       events: {
         onGivenUp: (consumer, reason, to) => onGivenUp(consumer.stream.name, reason, to),
-        onLost: (consumer, range) => options.onConsumerLoss(consumer, range),
+        onLost: (consumer, range) => {
+          options.onConsumerLoss(consumer, range);
+          for (const holder of consumer.holders) holder.onLost(range);
+        },
       },
     });
     this.requests = this.#createRequests();
     this.routing = this.#createRouting();
   }
 
-  /** Why durable work should not be staged now; undefined: it may be. */
-  get storeRefusal(): StoreRefusal | undefined {
-    return this.#store.refusal();
+  get store(): Store {
+    return this.#store;
+  }
+
+  /** What is made while it runs, and with which settings where nothing else is said. */
+  get patternLimits(): PatternLimits {
+    return this.#options.limits.patterns;
   }
 
   /** Number of subscriptions of all sessions. */
@@ -457,6 +472,7 @@ export class Broker implements StoreEvents {
     this.gate.advance(commit);
     this.queues.onFlushed();
     this.consumers.onFlushed();
+    for (const reader of this.readers) reader.onFlushed();
     this.#finishTurn();
     this.#resumeHeld();
     this.#options.onFlushed();

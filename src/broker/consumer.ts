@@ -19,7 +19,19 @@ export interface ConsumerContext {
   ) => void;
 }
 
+/** A connection that takes the consumer's records. */
+export interface ConsumerHolder {
+  /** It shares the consumer with others of its kind. */
+  readonly isGroup: boolean;
+  /** Somebody else takes the consumer: it leaves. */
+  onTaken(): void;
+  /** The stream gave up records before they were settled. */
+  onLost(range: SequenceRange): void;
+}
+
 export class Consumer {
+  /** Those that take its records now; they add and remove themselves. */
+  readonly holders = new Set<ConsumerHolder>();
   readonly number: number;
   readonly stream: Stream;
   readonly deliveries: Deliveries;

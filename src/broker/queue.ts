@@ -70,6 +70,11 @@ export class Queue {
     return this.#store.stats(this.log).bytes + this.delayedBytes;
   }
 
+  /** When the oldest message that is not settled was sent; undefined: there is none on disk. */
+  get oldestAt(): Instant | undefined {
+    return this.#store.stats(this.log).oldestAt;
+  }
+
   get isFull(): boolean {
     const { bytesMax, messagesMax } = this.settings;
     return this.messages >= messagesMax || this.bytes >= bytesMax;

@@ -16,12 +16,13 @@ import type { AuthenticationOutcome, Principal } from "../broker/authenticator.t
 import type { Broker } from "../broker/broker.ts";
 import type { Due } from "../broker/due.ts";
 import type { Message, QoS } from "../broker/message.ts";
+import { isReplyTopic } from "../broker/reply-topics.ts";
 import type { Session } from "../broker/session.ts";
 import type { CommitNumber } from "../broker/store.ts";
 import type { EndReason, Subscriber } from "../broker/subscriber.ts";
 import { after, type Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
-import { isOwnedBy, type Result } from "./caller.ts";
+import { type Caller, isOwnedBy, type Result } from "./caller.ts";
 import { DropNotices } from "./drop-notices.ts";
 import { EventSub } from "./events.ts";
 import type { ClientFrame, ErrorCode, HelloFrame, ServerFrame, Subprotocol } from "./frame.ts";
@@ -40,6 +41,7 @@ import type { NativeLink } from "./link.ts";
 import type { NativeOptions } from "./native-options.ts";
 import { type Desk, handle } from "./ops.ts";
 import { HOLD, isRetryable, Refusal } from "./refusal.ts";
+import { NativeRequester, ResponderSub, UnansweredRequests } from "./request-messages.ts";
 import { Subs } from "./subs.ts";
 import { Waits } from "./waits.ts";
 
@@ -195,10 +197,25 @@ export class NativeConnection implements Subscriber, Due {
     retain: boolean,
     subscriptionIds: readonly number[] | undefined,
   ): void {
+    const { responseTopic } = message.properties ?? {};
+    // Made by a `request`: it is for one who answers, and for nobody else.
+    const isRequest = responseTopic !== undefined && isReplyTopic(responseTopic);
     for (const id of subscriptionIds ?? []) {
       const sub = this.#subs.get(id);
-      if (sub instanceof EventSub) sub.deliver(message, retain);
+      if (sub instanceof ResponderSub) {
+        if (sub.deliver(message) && isRequest) return;
+      } else if (sub instanceof EventSub && !isRequest) sub.deliver(message, retain);
     }
+  }
+
+  /** How many requests those of these subs that answer take now; below 0: none of them does. */
+  requestRoom(subscriptionIds: readonly number[] | undefined): number {
+    let room = -1;
+    for (const id of subscriptionIds ?? []) {
+      const sub = this.#subs.get(id);
+      if (sub instanceof ResponderSub) room = Math.max(room, 0) + sub.credit;
+    }
+    return room > 0 && !this.#link.hasRoom ? 0 : room;
   }
 
   hasCredit(subscriptionIds: readonly number[] | undefined): boolean {
@@ -371,13 +388,12 @@ export class NativeConnection implements Subscriber, Due {
 
   #makeDesk(session: Session): Desk {
     const link = this.#link;
-    return {
+    const caller: Caller = {
       broker: this.#broker,
       options: this.#options,
       session,
       subs: this.#subs,
       waits: this.#waits,
-      notices: this.#notices,
       holdings: new Set(),
       get hasRoom() {
         return link.hasRoom;
@@ -391,6 +407,11 @@ export class NativeConnection implements Subscriber, Due {
       },
       refuse: (id, code, text) => this.#refuse(id, code, text),
     };
+    return Object.assign(caller, {
+      notices: this.#notices,
+      requester: new NativeRequester(caller),
+      unanswered: new UnansweredRequests(),
+    });
   }
 
   #hold(): void {
@@ -488,6 +509,7 @@ export class NativeConnection implements Subscriber, Due {
       this.#waits.close();
       this.#subs.close();
       if (desk !== undefined) {
+        broker.requests.forget(desk.requester);
         for (const deliveries of desk.holdings) deliveries.release(isOwnedBy(desk));
       }
       if (session !== undefined) broker.sessions.disconnect(session, this, { sendWill: false });

@@ -467,7 +467,8 @@ export interface IncomingRequestFrame extends Content {
   readonly sub: number;
   /** To be named in the reply. */
   readonly request: number;
-  readonly deadlineMs: number;
+  /** How long the requester still waits; absent: it did not say. */
+  readonly deadlineMs?: number;
   readonly topic: string;
 }
 

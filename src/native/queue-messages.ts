@@ -52,7 +52,7 @@ export function send(caller: Caller, frame: SendFrame): Handled {
   checkBatch(caller, messages.length);
   mustWrite(caller, "queue", name);
   for (const message of messages) checkSent(caller, message);
-  if (holdFor(broker.storeRefusal) === HOLD) return HOLD;
+  if (holdFor(broker.store.refusal()) === HOLD) return HOLD;
   const queue = openQueue(caller, name);
   const { messagesMax } = queue.settings;
   if (messages.length > 0 && (queue.isFull || queue.messages + messages.length > messagesMax)) {
@@ -130,7 +130,7 @@ function settleOn(caller: Caller, queue: Queue, frame: SettleFrame): Settled | t
     case "requeue": {
       const { to = queue.name } = frame;
       if (to !== queue.name) mustWrite(caller, "queue", to);
-      if (holdFor(caller.broker.storeRefusal) === HOLD) return HOLD;
+      if (holdFor(caller.broker.store.refusal()) === HOLD) return HOLD;
       return caller.broker.queues.requeue(queue, names, openQueue(caller, to), delayMs);
     }
   }

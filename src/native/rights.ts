@@ -39,3 +39,12 @@ export const mayRead = (caller: Caller, kind: Kind, name: string): boolean =>
 export function mustRead(caller: Caller, kind: Kind, name: string): void {
   if (!mayRead(caller, kind, name)) throw denied(`read from this ${kind}`);
 }
+/** @throws Refusal unless it may make, change, empty and delete a stream or queue */
+export function mustManage(caller: Caller, kind: Kind, name: string): void {
+  mustWrite(caller, kind, name);
+  mustRead(caller, kind, name);
+}
+
+/** Whether it appears in lists: asked about many, so that nothing is noted as an attempt. */
+export const maySee = ({ broker, session }: Caller, kind: Kind, name: string): boolean =>
+  broker.authorizer.mayReceive(session.principal, session.clientId, topicOf(kind, name));

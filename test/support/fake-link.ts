@@ -22,7 +22,8 @@ export class FakeLink implements Link {
 
   /** A copy of the bytes written since the last call. */
   take(): Uint8Array {
-    const bytes = this.output.bytes.slice(0, this.output.end);
+    // A Buffer's own `slice` would be a view.
+    const bytes = Uint8Array.prototype.slice.call(this.output.bytes, 0, this.output.end);
     this.output.clear();
     return bytes;
   }

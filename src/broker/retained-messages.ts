@@ -4,10 +4,11 @@
  * each topic with the next group [MQTT 5.0 section 3.3.1.3].
  */
 import { after, type Clock, type Instant } from "../lib/clock.ts";
-import { type Deadline, DeadlineHeap } from "../lib/deadline-heap.ts";
+import { DeadlineHeap } from "../lib/deadline-heap.ts";
 import type { Principal } from "./authenticator.ts";
 import { copyMessage, isExpired, type Message, propertyBytes, remainingMs } from "./message.ts";
 import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
+import { compareTopics, RetainedNode, walk } from "./retained-tree.ts";
 import type { Store } from "./store.ts";
 import type { SysTopics } from "./sys-topics.ts";
 import type { Topic, TopicTable } from "./topic.ts";
@@ -22,20 +23,13 @@ export interface RetainedLimits {
 
 /** Expired messages removed in one step. */
 const EXPIRED_STEP = 1_000;
-
-class Node {
-  children: Map<string, Node> | undefined;
-  message: Message | undefined;
-  /** Who published it. */
-  principal: Principal;
-  expiry: Deadline<Message> | undefined;
-}
+const SYSTEM = "$SYS";
 
 export class RetainedMessages {
   readonly #store: Store;
   readonly #limits: RetainedLimits;
   readonly #system: SysTopics | undefined;
-  readonly #root = new Node();
+  readonly #root = new RetainedNode();
   readonly #dirty = new Set<Topic>();
   readonly #expiries = new DeadlineHeap<Message>();
   readonly #perUser = new Map<Principal, number>();
@@ -76,7 +70,7 @@ export class RetainedMessages {
     }
   }
 
-  #schedule(node: Node, at: Instant | undefined): void {
+  #schedule(node: RetainedNode, at: Instant | undefined): void {
     this.#expiries.cancel(node.expiry);
     const { message } = node;
     const isToExpire = message !== undefined && at !== undefined;
@@ -153,8 +147,8 @@ export class RetainedMessages {
     for (const { message } of this.#nodes()) if (message !== undefined) yield message;
   }
 
-  *#nodes(): IterableIterator<Node> {
-    const stack: Iterator<Node>[] = [[this.#root].values()];
+  *#nodes(): IterableIterator<RetainedNode> {
+    const stack: Iterator<RetainedNode>[] = [[this.#root].values()];
     for (let top = stack[stack.length - 1]; top !== undefined; top = stack[stack.length - 1]) {
       const { value: node, done } = top.next();
       if (done === true) {
@@ -180,32 +174,31 @@ export class RetainedMessages {
     return found;
   }
 
-  /** Those of them that come next behind a name, in the order of their names; at most `limit`. */
+  /** Those of them that come next behind a topic, in the order of `compareTopics`; at most `limit`. */
   page(topicFilter: string, after: string | undefined, limit: number, clock: Clock): Topic[] {
-    let found: Topic[] = [];
-    // Names from here on are not among the next ones: there are enough before it.
-    let end: string | undefined;
-    this.#visit(topicFilter, clock, (topic) => {
-      if (after !== undefined && topic.text <= after) return;
-      if (end !== undefined && topic.text >= end) return;
-      found.push(topic);
-      if (found.length < 2 * limit) return;
-      found = inOrder(found).slice(0, limit);
-      end = found[limit - 1]?.text;
-    });
-    return inOrder(found).slice(0, limit);
+    if (topicFilter.split("/", 1)[0] === SYSTEM) {
+      const all = this.match(topicFilter, clock).sort((a, b) => compareTopics(a.text, b.text));
+      const rest = all.filter(({ text }) => after === undefined || compareTopics(text, after) > 0);
+      return rest.slice(0, limit);
+    }
+    const found: Topic[] = [];
+    for (const { message } of walk(this.#root, topicFilter, after)) {
+      if (found.length >= limit) break;
+      if (message !== undefined && !isExpired(message, clock)) found.push(message.topic);
+    }
+    return found;
   }
 
   #visit(topicFilter: string, clock: Clock, visit: (topic: Topic) => void): void {
-    const collect = ({ message }: Node): void => {
+    const collect = ({ message }: RetainedNode): void => {
       if (message !== undefined && !isExpired(message, clock)) visit(message.topic);
     };
     const levels = topicFilter.split("/");
-    if (levels[0] === "$SYS") {
+    if (levels[0] === SYSTEM) {
       for (const topic of this.#system?.match(topicFilter) ?? []) visit(topic);
       return;
     }
-    let nodes: Node[] = [this.#root];
+    let nodes: RetainedNode[] = [this.#root];
     for (const [depth, level] of levels.entries()) {
       if (level === "#") {
         for (const node of nodes) visitBelow(node, depth === 0, collect);
@@ -227,8 +220,8 @@ export class RetainedMessages {
     }
   }
 
-  #find(topic: Topic): Node | undefined {
-    let node: Node | undefined = this.#root;
+  #find(topic: Topic): RetainedNode | undefined {
+    let node: RetainedNode | undefined = this.#root;
     for (const level of topic.text.split("/")) {
       node = node.children?.get(level);
       if (node === undefined) return undefined;
@@ -245,13 +238,7 @@ export class RetainedMessages {
   #set(message: Message, principal: Principal): void {
     let node = this.#root;
     for (const level of message.topic.text.split("/")) {
-      node.children ??= new Map();
-      let child = node.children.get(level);
-      if (child === undefined) {
-        child = new Node();
-        node.children.set(level, child);
-      }
-      node = child;
+      node = node.open(level);
     }
     if (node.message === undefined) this.#size++;
     else {
@@ -267,7 +254,7 @@ export class RetainedMessages {
 
   #delete(topic: Topic): boolean {
     const levels = topic.text.split("/");
-    const path: Node[] = [this.#root];
+    const path: RetainedNode[] = [this.#root];
     for (const level of levels) {
       const child = path[path.length - 1]?.children?.get(level);
       if (child === undefined) return false;
@@ -283,9 +270,8 @@ export class RetainedMessages {
     leaf.principal = undefined;
     for (let i = path.length - 1; i > 0; i--) {
       const node = path[i];
-      const children = path[i - 1]?.children;
       if (node?.message !== undefined || (node?.children?.size ?? 0) > 0) break;
-      children?.delete(levels[i - 1] ?? "");
+      path[i - 1]?.drop(levels[i - 1] ?? "");
     }
     return true;
   }
@@ -294,26 +280,27 @@ export class RetainedMessages {
 const costOf = ({ payloadStart, payloadEnd, topic, properties }: Message): number =>
   payloadEnd - payloadStart + topic.bytes.length + propertyBytes(properties);
 
-const inOrder = (topics: Topic[]): Topic[] =>
-  topics.sort(({ text: a }, { text: b }) => Number(a > b) - Number(a < b));
-
 const isHidden = (level: string, isFirst: boolean): boolean =>
   isFirst && level.charCodeAt(0) === 0x24;
 
-function childrenOf(node: Node, level: string, isFirst: boolean): Node[] {
+function childrenOf(node: RetainedNode, level: string, isFirst: boolean): RetainedNode[] {
   if (node.children === undefined) return [];
   if (level !== "+") {
     const child = node.children.get(level);
     return child === undefined ? [] : [child];
   }
-  const found: Node[] = [];
+  const found: RetainedNode[] = [];
   for (const [name, child] of node.children) if (!isHidden(name, isFirst)) found.push(child);
   return found;
 }
 
 /** The node itself and all below it; iterative, because topics may be deep. */
-function visitBelow(start: Node, isFirst: boolean, visit: (node: Node) => void): void {
-  const stack: Node[] = [];
+function visitBelow(
+  start: RetainedNode,
+  isFirst: boolean,
+  visit: (node: RetainedNode) => void,
+): void {
+  const stack: RetainedNode[] = [];
   visit(start);
   for (const [name, child] of start.children ?? []) if (!isHidden(name, isFirst)) stack.push(child);
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {

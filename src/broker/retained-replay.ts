@@ -12,6 +12,7 @@
  */
 import { RingBuffer } from "../lib/ring-buffer.ts";
 import type { Message, QoS } from "./message.ts";
+import { compareTopics } from "./retained-tree.ts";
 import type { Topic } from "./topic.ts";
 
 /** Topics of which something newer was delivered meanwhile; of more of them an older message may follow. */
@@ -175,7 +176,7 @@ export class RetainedReplay {
 
   /** A newer message is delivered to the client: what is retained of its topic is not sent any more. */
   noteNewer(topic: string): void {
-    if (this.#scanned !== undefined && topic <= this.#scanned) return;
+    if (this.#scanned !== undefined && compareTopics(topic, this.#scanned) <= 0) return;
     if (this.#newer.size < NEWER_MAX && this.#source.matches(topic)) this.#newer.add(topic);
   }
 

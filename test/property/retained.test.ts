@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { ANONYMOUS } from "../../src/broker/authenticator.ts";
 import type { Message, QoS } from "../../src/broker/message.ts";
 import { RetainedMessages } from "../../src/broker/retained-messages.ts";
+import { compareTopics } from "../../src/broker/retained-tree.ts";
 import { filterMatches, isTopicFilter, isTopicName, TopicTable } from "../../src/broker/topic.ts";
 import type { Instant } from "../../src/lib/clock.ts";
 import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
@@ -76,10 +77,25 @@ class World {
       return filterMatches(filter, topic.text) && (expiresAt === undefined || expiresAt > now);
     });
     assert.deepEqual(found.sort(), expected.map(({ topic }) => topic.text).sort());
+    assert.deepEqual(
+      this.#pages(filter, now),
+      expected.map(({ topic }) => topic.text).sort(compareTopics),
+    );
     for (const message of expected) {
       const kept = this.retained.get(message.topic);
       assert.equal(payloadOf(kept), payloadOf(message));
       assert.equal(kept?.qos, message.qos);
+    }
+  }
+
+  /** The same, three at a time. */
+  #pages(filter: string, now: number): string[] {
+    const clock = plainClock(() => now);
+    const found: string[] = [];
+    for (;;) {
+      const page = this.retained.page(filter, found.at(-1), 3, clock);
+      if (page.length === 0) return found;
+      found.push(...page.map(({ text }) => text));
     }
   }
 

@@ -1,4 +1,4 @@
-/** `npm run bench -- COMMAND`: measures RillMQ beside other brokers. See docs/bench.md. */
+/** `npm run bench`, `npm run bench -- COMMAND`: measures RillMQ beside other brokers. See docs/bench.md. */
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
@@ -7,11 +7,26 @@ import { selftestText, smokeJson, smokeText } from "./report.ts";
 import { SMOKE_SCENARIOS } from "./scenario.ts";
 import { runSelftest } from "./selftest.ts";
 import { faultsOf, PEERS, runSmoke } from "./smoke.ts";
+import { runCeiling } from "./suite/ceiling.ts";
+import {
+  buildRillmq,
+  reportOn,
+  type SuiteOutput,
+  suiteList,
+  writeSuite,
+} from "./suite/commands.ts";
+import { runSuite, suiteFaults } from "./suite/suite.ts";
+import { SUITE_PEERS } from "./suite/suite-peers.ts";
+import { SUITE_SCENARIOS } from "./suite/suite-scenario.ts";
+import { suiteText } from "./suite/suite-text.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const ROUNDS_MAX = 100;
 const SECONDS_MAX = 600;
+const MINUTES_MAX = 1_440;
+const SUITE_SECONDS = 1.5;
+const SUITE_MINUTES = 29;
 const RESULTS = join(import.meta.dirname, "results");
 
 interface CommonOptions {
@@ -24,6 +39,14 @@ interface CommonOptions {
 interface SmokeCommandOptions extends CommonOptions {
   readonly rounds: number;
   readonly peer: readonly string[];
+}
+
+interface SuiteCommandOptions extends CommonOptions {
+  readonly rounds: number;
+  readonly minutes: number;
+  readonly peer: readonly string[];
+  readonly list: boolean;
+  readonly build: boolean;
 }
 
 function numberUpTo(max: number, isWhole: boolean): (text: string) => number {
@@ -78,39 +101,100 @@ async function selftest(options: CommonOptions): Promise<void> {
   const { seconds, data: dataFolder } = options;
   const scenarios = named(SMOKE_SCENARIOS, options.scenario);
   const report = await runSelftest({ seconds, scenarios, dataFolder, onProgress });
-  deliver("selftest", selftestText(report), { kind: "selftest", ...report }, options.json);
+  const ceiling = await runCeiling({ seconds, dataFolder, onProgress });
+  const text = `${selftestText(report)}\n${ceiling.text}`;
+  const json = { kind: "selftest", ...report, ceiling: ceiling.report };
+  deliver("selftest", text, json, options.json);
   if (report.entries.some(({ forwarder }) => forwarder.faults.length > 0)) {
     process.exitCode = EXIT_FAILED;
   }
 }
 
-function choice(flag: string, description: string, choices: readonly string[]): Option {
-  return new Option(flag, description).choices(choices).default([], "all");
+async function suite(options: SuiteCommandOptions): Promise<void> {
+  if (options.list) {
+    process.stdout.write(suiteList());
+    return;
+  }
+  if (options.build) buildRillmq();
+  const { rounds, seconds, minutes: minutesMax, data: dataFolder } = options;
+  const scenarios = named(SUITE_SCENARIOS, options.scenario);
+  const peers = named(SUITE_PEERS, options.peer);
+  const what = { rounds, seconds, minutesMax, scenarios, peers, dataFolder, onProgress };
+  const report = await runSuite(what);
+  const output: SuiteOutput = writeSuite(report, RESULTS);
+  process.stdout.write(options.json ? output.json : suiteText(report));
+  for (const line of output.lines) onProgress(line);
+  if (suiteFaults(report).length > 0) process.exitCode = EXIT_FAILED;
 }
 
-function addCommonOptions(command: Command): Command {
-  const names = SMOKE_SCENARIOS.map(({ name }) => name);
+/** Names with commas or spaces between them. */
+function list(flag: string, description: string, known: readonly string[]): Option {
+  const parse = (text: string, before: readonly string[]): string[] => {
+    const names = text.split(",");
+    const unknown = names.find((name) => !known.includes(name));
+    if (unknown === undefined) return [...before, ...names];
+    throw new InvalidArgumentError(`There is no ${unknown}; see --list.`);
+  };
+  return new Option(flag, description).argParser(parse).default([], "all");
+}
+
+function addCommonOptions(command: Command, names: readonly string[], seconds: number): Command {
   return command
-    .option("--seconds <S>", "length of a measured window", numberUpTo(SECONDS_MAX, false), 3)
-    .addOption(choice("--scenario <name...>", "only these scenarios", names))
+    .option("--seconds <S>", "length of a measured window", numberUpTo(SECONDS_MAX, false), seconds)
+    .addOption(list("--scenario <name,...>", "only these scenarios", names))
     .option("--data <folder>", "where brokers keep their files meanwhile", existingFolder, tmpdir())
     .option("--json", "print JSON instead of a table", false);
+}
+
+function namesOf(items: readonly { readonly name: string }[]): string[] {
+  return items.map(({ name }) => name);
+}
+
+function addSuite(program: Command): void {
+  const command = program
+    .command("suite", { isDefault: true })
+    .description("all scenarios beside all brokers (the default): under half an hour");
+  addCommonOptions(command, namesOf(SUITE_SCENARIOS), SUITE_SECONDS)
+    .option("--rounds <N>", "interleaved runs of each scenario", numberUpTo(ROUNDS_MAX, true), 3)
+    .option(
+      "--minutes <M>",
+      "begin no round that would end later",
+      numberUpTo(MINUTES_MAX, false),
+      SUITE_MINUTES,
+    )
+    .addOption(list("--peer <name,...>", "only these brokers", namesOf(SUITE_PEERS)))
+    .option("--list", "name scenarios and brokers, and run nothing", false)
+    .option("--no-build", "measure RillMQ as it is, built or not")
+    .action(suite);
 }
 
 function createProgram(): Command {
   const program = new Command("bench")
     .description("Measures RillMQ beside other brokers, on loopback. Never judges a time.")
     .exitOverride();
-  const peers = PEERS.map(({ name }) => name);
+  const smokeNames = SMOKE_SCENARIOS.map(({ name }) => name);
+  addSuite(program);
   addCommonOptions(
     program.command("smoke").description("three scenarios beside mosquitto and aedes"),
+    smokeNames,
+    3,
   )
     .option("--rounds <N>", "interleaved runs of each scenario", numberUpTo(ROUNDS_MAX, true), 3)
-    .addOption(choice("--peer <name...>", "only these brokers", peers))
+    .addOption(list("--peer <name,...>", "only these brokers", namesOf(PEERS)))
     .action(smoke);
   addCommonOptions(
-    program.command("selftest").description("the load generator's own ceiling, without a broker"),
+    program.command("selftest").description("the load generators' own ceiling, without a broker"),
+    smokeNames,
+    3,
   ).action(selftest);
+  program
+    .command("report")
+    .description("docs/performance.md and its charts from the JSON of a bench")
+    .argument("<file>", "what a bench wrote to bench/results/")
+    .option("--docs <folder>", "where to", join(import.meta.dirname, "..", "docs"))
+    .action((file: string, { docs }: { docs: string }) => {
+      for (const line of reportOn(file, docs)) onProgress(line);
+    });
   return program;
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** Microseconds in one tick of /proc/PID/stat: USER_HZ is 100 on every Linux that Node runs on. */
 const TICK_US = 10_000;
@@ -11,6 +11,22 @@ export interface ProcessUsage {
   readonly readCalls: number | undefined;
   /** Calls of write and its variants, of files and sockets; `undefined` when the kernel does not say. */
   readonly writeCalls: number | undefined;
+}
+
+/** What costs more than a line of /proc to find out; read at both ends of a window. */
+export interface ProcessWork {
+  /** Times a thread gave up its processor or lost it, summed over the threads there are. */
+  readonly contextSwitches: number | undefined;
+  /** Bytes on their way to a disk (`write_bytes`); 0 on a file system in memory. */
+  readonly bytesWritten: number | undefined;
+}
+
+/** Memory of a process in bytes; `undefined` when the kernel does not say. */
+export interface ProcessMemory {
+  readonly rssBytes: number | undefined;
+  /** The part that no file backs: heap, stacks. */
+  readonly anonymousBytes: number | undefined;
+  readonly peakBytes: number | undefined;
 }
 
 /** utime + stime of the text of /proc/PID/stat, in microseconds. `undefined` when it is not such a text. */
@@ -46,6 +62,47 @@ export function readProcessUsage(pid: number): ProcessUsage | undefined {
 export function readPeakRssBytes(pid: number): number | undefined {
   const kilobytes = decodeProcField(readProc(pid, "status") ?? "", "VmHWM");
   return kilobytes === undefined ? undefined : kilobytes * 1_024;
+}
+
+/** Context switches and bytes for the disk since the process started. */
+export function readProcessWork(pid: number): ProcessWork {
+  return {
+    contextSwitches: contextSwitches(pid),
+    bytesWritten: decodeProcField(readProc(pid, "io") ?? "", "write_bytes"),
+  };
+}
+
+/** Resident memory now and at its peak. */
+export function readProcessMemory(pid: number): ProcessMemory {
+  const status = readProc(pid, "status") ?? "";
+  const bytes = (name: string): number | undefined => {
+    const kilobytes = decodeProcField(status, name);
+    return kilobytes === undefined ? undefined : kilobytes * 1_024;
+  };
+  return {
+    rssBytes: bytes("VmRSS"),
+    anonymousBytes: bytes("RssAnon"),
+    peakBytes: bytes("VmHWM"),
+  };
+}
+
+function contextSwitches(pid: number): number | undefined {
+  let sum: number | undefined;
+  for (const thread of threadsOf(pid)) {
+    const status = readProc(pid, `task/${thread}/status`) ?? "";
+    const own = decodeProcField(status, "voluntary_ctxt_switches");
+    const forced = decodeProcField(status, "nonvoluntary_ctxt_switches");
+    if (own !== undefined && forced !== undefined) sum = (sum ?? 0) + own + forced;
+  }
+  return sum;
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return []; // as below
+  }
 }
 
 function readProc(pid: number, file: string): string | undefined {

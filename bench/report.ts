@@ -179,7 +179,8 @@ function heading(scenario: Scenario): string {
   return `${scenario.name}: ${scenario.title}, ${scenario.payloadBytes} B`;
 }
 
-function machineRows(machine: Machine): string[][] {
+/** Where it ran: names and values. */
+export function machineRows(machine: Machine): string[][] {
   const gigabytes = formatQuantity(machine.memoryBytes / 1_073_741_824);
   return [
     ["machine", `${machine.cores} × ${machine.cpuModel}, ${gigabytes} GB, ${machine.system}`],
@@ -189,7 +190,8 @@ function machineRows(machine: Machine): string[][] {
   ];
 }
 
-function leftTable(rows: readonly (readonly string[])[]): string {
+/** Two columns, both flush left. */
+export function leftTable(rows: readonly (readonly string[])[]): string {
   const width = Math.max(...rows.map(([name]) => (name ?? "").length));
   return rows.map(([name, text]) => `  ${(name ?? "").padEnd(width)}  ${text ?? ""}`).join("\n");
 }

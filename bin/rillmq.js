@@ -18,7 +18,7 @@ function isBuilt() {
   if (!existsSync(join(dist, "cli", "main.js"))) return false;
   if (!existsSync(src)) return true;
   return readdirSync(src, { recursive: true })
-    .filter((file) => file.endsWith(".ts"))
+    .filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts")) // declarations have no result
     .every((file) => {
       const built = statSync(join(dist, file.replace(/ts$/, "js")), { throwIfNoEntry: false });
       return built !== undefined && built.mtimeMs >= statSync(join(src, file)).mtimeMs;

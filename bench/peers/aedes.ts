@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { BrokerProcess } from "./broker-process.ts";
-import type { Peer } from "./peer.ts";
+import { makeCertificate } from "./certificate.ts";
+import { type Peer, PLAIN_SETUP } from "./peer.ts";
 import { versionOf } from "./rillmq.ts";
 
 const require = createRequire(import.meta.url);
@@ -18,10 +19,14 @@ export const aedes: Peer = {
     return { isPresent: true, version, conditions };
   },
 
-  start() {
+  start(folder, { transport } = PLAIN_SETUP) {
     // Handed over as text: through tsx it would carry some 40 MB that are not its own.
     const source = readFileSync(join(import.meta.dirname, "aedes-broker.ts"), "utf8");
-    const args = ["--input-type=module", "--eval", source];
+    const args = ["--input-type=module", "--eval", source, "--", transport];
+    if (transport === "tls") {
+      const { cert, key } = makeCertificate(folder);
+      args.push(cert, key);
+    }
     return BrokerProcess.startUntilReadyLine(process.execPath, args);
   },
 };

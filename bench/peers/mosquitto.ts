@@ -2,7 +2,8 @@ import { spawnSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BrokerProcess, findFreePort } from "./broker-process.ts";
-import type { Peer } from "./peer.ts";
+import { makeCertificate } from "./certificate.ts";
+import { type BrokerSetup, type Peer, PLAIN_SETUP, type Presence } from "./peer.ts";
 
 /** Debian installs it where only root's PATH looks. */
 const COMMANDS = ["mosquitto", "/usr/sbin/mosquitto"];
@@ -12,36 +13,57 @@ let command = "mosquitto";
 /** mosquitto from memory, with no limit to what it queues. */
 export const mosquitto: Peer = {
   name: "mosquitto",
-
-  async probe() {
-    for (const candidate of COMMANDS) {
-      const help = spawnSync(candidate, ["-h"], { encoding: "utf8" });
-      const version = /mosquitto version (\S+)/.exec(help.stdout ?? "")?.[1];
-      if (version === undefined) continue;
-      command = candidate;
-      const conditions = "from memory (persistence false), max_queued_messages 0 (no limit)";
-      return {
-        isPresent: true,
-        version,
-        conditions: `${conditions}, max_inflight_messages 20 (its default), set_tcp_nodelay true`,
-      };
-    }
-    return { isPresent: false, reason: "not installed" };
-  },
-
-  async start(folder) {
-    const port = await findFreePort();
-    const file = join(folder, "mosquitto.conf");
-    const settings = [
-      `listener ${port} 127.0.0.1`,
-      "allow_anonymous true",
-      "persistence false",
-      "max_queued_messages 0",
-      "set_tcp_nodelay true",
-      "connection_messages false",
-      "log_type error",
-    ];
-    await writeFile(file, `${settings.join("\n")}\n`);
-    return BrokerProcess.startUntilAccepting(command, ["-c", file], port);
-  },
+  probe: () => probe("from memory (persistence false)"),
+  start: (folder, setup) => start(folder, false, setup),
 };
+
+/** The same with its persistence on, which writes every half hour and at the end. */
+export const mosquittoPersistent: Peer = {
+  name: "mosquitto-persistent",
+  probe: () => probe("persistence true (autosave each 30 minutes, its default)"),
+  start: (folder, setup) => start(folder, true, setup),
+};
+
+async function probe(where: string): Promise<Presence> {
+  for (const candidate of COMMANDS) {
+    const help = spawnSync(candidate, ["-h"], { encoding: "utf8" });
+    const version = /mosquitto version (\S+)/.exec(help.stdout ?? "")?.[1];
+    if (version === undefined) continue;
+    command = candidate;
+    const conditions = `${where}, max_queued_messages 0 (no limit)`;
+    return {
+      isPresent: true,
+      version,
+      conditions: `${conditions}, max_inflight_messages 20 (its default), set_tcp_nodelay true`,
+    };
+  }
+  return { isPresent: false, reason: "not installed" };
+}
+
+async function start(
+  folder: string,
+  isPersistent: boolean,
+  { transport }: BrokerSetup = PLAIN_SETUP,
+): Promise<BrokerProcess> {
+  const port = await findFreePort();
+  const file = join(folder, "mosquitto.conf");
+  const settings = [
+    `listener ${port} 127.0.0.1`,
+    "allow_anonymous true",
+    `persistence ${isPersistent}`,
+    `persistence_location ${folder}/`,
+    "max_queued_messages 0",
+    "set_tcp_nodelay true",
+    "connection_messages false",
+    "log_type error",
+  ];
+  // Started by root it would become another user, who may not write here.
+  if (isPersistent) settings.push("user root");
+  if (transport === "websocket") settings.push("protocol websockets");
+  if (transport === "tls") {
+    const { cert, key } = makeCertificate(folder);
+    settings.push(`certfile ${cert}`, `keyfile ${key}`, "user root");
+  }
+  await writeFile(file, `${settings.join("\n")}\n`);
+  return BrokerProcess.startUntilAccepting(command, ["-c", file], port);
+}

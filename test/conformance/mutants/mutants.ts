@@ -4,6 +4,7 @@ import { DELIVERY_MUTANTS } from "./delivery-mutants.ts";
 import { LIMIT_MUTANTS, RIGHTS_MUTANTS } from "./limit-mutants.ts";
 import type { Mutant } from "./mutant.ts";
 import { PACKET_MUTANTS } from "./packet-mutants.ts";
+import { ANSWER_MUTANTS, RECOVERY_MUTANTS, V3_MUTANTS } from "./recovery-mutants.ts";
 import { SESSION_MUTANTS, WILL_MUTANTS } from "./session-mutants.ts";
 import { RETAINED_MUTANTS, SHARED_MUTANTS, SUBSCRIPTION_MUTANTS } from "./subscription-mutants.ts";
 
@@ -18,6 +19,9 @@ export const MUTANTS: readonly Mutant[] = [
   ...PACKET_MUTANTS,
   ...LIMIT_MUTANTS,
   ...RIGHTS_MUTANTS,
+  ...RECOVERY_MUTANTS,
+  ...V3_MUTANTS,
+  ...ANSWER_MUTANTS,
 ];
 
 /** A few of every kind with quick tests: they show that this machinery works. */

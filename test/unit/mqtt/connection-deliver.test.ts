@@ -138,6 +138,59 @@ test("After a restart no other message gets the packet identifier of a QoS 2 mes
   ]);
 });
 
+test("What is sent again comes in the order of its first sending, not in that of its packet identifiers. [v5 MQTT-4.6.0-1]", () => {
+  const node = new VirtualNode({ flushes: "manual" });
+  const client = subscribed(node);
+  const publisher = connected(node, "p");
+  publisher.publish("a", "one", { qos: 1, packetId: 1 });
+  publisher.publish("a", "two", { qos: 2, packetId: 2 });
+  node.flushAll();
+  assert.deepEqual(client.takeText(), ["publish a q1 #2: one", "publish a q2 #1: two"]);
+  client.lose();
+  const again = node.connect("s", LASTING);
+  node.flushAll();
+  const expected = ["connack present", "publish a q1 #2 dup: one", "publish a q2 #1 dup: two"];
+  assert.deepEqual(again.takeText(), expected);
+});
+
+test("Of one commit's QoS 2 messages only those come again after a crash that are not done. [v5 MQTT-4.3.3-6]", () => {
+  const node = new VirtualNode({ flushes: "manual" });
+  const client = subscribed(node);
+  const publisher = connected(node, "p");
+  for (const packetId of [1, 2, 3]) publisher.publish("a", String(packetId), { qos: 2, packetId });
+  node.flushAll();
+  assert.equal(client.take().length, 3);
+  client.ack(pubrec, 2);
+  node.flushAll();
+  client.ack(pubcomp, 2);
+  node.flushAll();
+  assert.deepEqual(client.takeText(), ["pubrel 2"]);
+  node.crash();
+  const again = node.connect("s", LASTING);
+  node.flushAll();
+  assert.deepEqual(again.takeText(), [
+    "connack present",
+    "publish a q2 #1 dup: 1",
+    "publish a q2 #3 dup: 3",
+  ]);
+});
+
+test("A QoS 2 message from the backlog waits until its packet identifier is on disk, whatever happens meanwhile. [v5 MQTT-4.3.3-3]", () => {
+  const node = new VirtualNode({ flushes: "manual" });
+  subscribed(node).lose();
+  const publisher = connected(node, "p");
+  publisher.publish("a", "one", { qos: 1, packetId: 1 });
+  publisher.publish("a", "two", { qos: 2, packetId: 2 });
+  node.flushAll();
+  const client = node.connect("s", LASTING);
+  node.flush();
+  assert.deepEqual(client.takeText(), ["connack present", "publish a q1 #1: one"]);
+  client.ack(puback, 1);
+  assert.deepEqual(client.takeText(), []);
+  node.flushAll();
+  assert.deepEqual(client.takeText(), ["publish a q2 #2: two"]);
+});
+
 test("What waits for a session that ends with its connection is not overtaken by what comes as soon as there is room. [v5 MQTT-4.6.0-5]", () => {
   const node = new VirtualNode();
   const client = subscribed(node, "s", { properties: { receiveMaximum: 1 } });

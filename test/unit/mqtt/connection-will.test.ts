@@ -53,7 +53,7 @@ test("A will is sent with all its properties, also after a restart. [MQTT-3.1.3-
     contentType: "text",
     responseTopic: "replies",
     correlationData: Buffer.of(1),
-    userProperties: [["b", "1"] as const, ["a", "2"] as const, ["b", "1"] as const],
+    userProperties: [["b", "1"] as const, ["a", "2"] as const, ["b", "3"] as const],
   };
   for (const isCrash of [false, true]) {
     const node = new VirtualNode();
@@ -180,6 +180,27 @@ test("A will without delay is sent after a restart, and not by the recovery itse
   node.advance(1);
   assert.deepEqual(watcher.takeText(), [WILL]);
   assert.deepEqual(node.metaKeys(0x40), []);
+});
+
+test("A broker that stops sends no wills: they are due after its start, unless their clients are back.", () => {
+  const node = new VirtualNode();
+  const before = watcherOf(node);
+  const clients = ["gone", "back"].map((clientId) =>
+    node.connect(clientId, { ...lasting(), will: delayed(10) }),
+  );
+  clients.push(node.connect("at-once", { will: willOf({ topic: "now" }) }));
+  for (const client of clients) client.connection.end("server-shutting-down");
+  node.flushAll();
+  assert.deepEqual(before.takeText(), []);
+  node.crash();
+  const watcher = node.connect("watcher", lasting());
+  node.connect("back", lasting());
+  node.advance(10_000);
+  assert.deepEqual(watcher.takeText(), [
+    "connack present",
+    "publish now q1 #1: gone",
+    "publish will q1 #2: gone",
+  ]);
 });
 
 test("CONNACK waits until the will is on disk.", () => {

@@ -47,8 +47,11 @@ class Node<S> {
   }
 }
 
-/** Most topics with a cached route; beyond it all are matched anew. */
+/** Most topics with a cached route, and most bytes of their names and routes, about; beyond it all are matched anew. */
 const ROUTED_MAX = 65_536;
+const ROUTED_BYTES_MAX = 6_291_456;
+/** What one target of a route takes, about. */
+const TARGET_BYTES = 64;
 
 export class SubscriptionTree<S> {
   readonly #root = new Node<S>();
@@ -56,6 +59,7 @@ export class SubscriptionTree<S> {
   #size = 0;
   /** Topics with a cached route, all of one version. */
   readonly #routed: Topic[] = [];
+  #routedBytes = 0;
   #routedVersion = 0;
 
   /** Number of subscriptions. */
@@ -118,12 +122,17 @@ export class SubscriptionTree<S> {
   /** Hot path: per message; a cache hit costs one comparison. */
   route(topic: Topic): Route<S> {
     if (topic.routeVersion === this.#version) return topic.route as Route<S>;
-    if (this.#routedVersion !== this.#version || this.#routed.length >= ROUTED_MAX) this.#forget();
+    if (this.#routedVersion !== this.#version || this.#isFull) this.#forget();
     const route = this.#match(topic.text);
     topic.route = route;
     topic.routeVersion = this.#version;
     this.#routed.push(topic);
+    this.#routedBytes += topic.bytes.length + route.length * TARGET_BYTES;
     return route;
+  }
+
+  get #isFull(): boolean {
+    return this.#routed.length >= ROUTED_MAX || this.#routedBytes >= ROUTED_BYTES_MAX;
   }
 
   /** Lets go of all cached routes: those that are out of date keep subscribers alive that are gone. */
@@ -133,6 +142,7 @@ export class SubscriptionTree<S> {
       topic.routeVersion = -1;
     }
     this.#routed.length = 0;
+    this.#routedBytes = 0;
     this.#routedVersion = this.#version;
   }
 

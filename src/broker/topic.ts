@@ -33,7 +33,7 @@ export class Topic {
 }
 
 /** Most bytes of names in a table. */
-const TABLE_BYTES_MAX = 16_777_216;
+const TABLE_BYTES_MAX = 4_194_304;
 
 /**
  * A table of topics by name, bounded in their number and in bytes. When it is full it starts anew: a topic still held elsewhere stays

@@ -2,6 +2,8 @@ import type { Topic, TopicTable } from "../broker/topic.ts";
 import { decodeUtf8 } from "./utf8.ts";
 
 const SLOTS = 16;
+/** Longer names are not kept, in bytes: each connection may have its own. */
+const NAME_BYTES_MAX = 256;
 
 /**
  * The topics a connection published to last, found by their bytes: a device publishes to few topics, so that most
@@ -34,7 +36,7 @@ export class TopicCache {
     if (known !== undefined && isSame(known.bytes, bytes, start, length)) return known;
     const topic = this.#table.of(decodeUtf8(bytes, start, end));
     if (!this.#isAllowed(topic)) return undefined;
-    this.#slots[slot] = topic;
+    if (length <= NAME_BYTES_MAX) this.#slots[slot] = topic;
     return topic;
   }
 }

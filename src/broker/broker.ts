@@ -664,6 +664,7 @@ export class Broker implements StoreEvents {
     if (subscriber === undefined) return;
     if (!subscriber.hasRoom) {
       this.counters.droppedSlowSubscriber++;
+      subscriber.missed?.(target.subscriptionIds);
       return;
     }
     if (session.outbound.isReplaying) session.outbound.noteNewer(message.topic.text);

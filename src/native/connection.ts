@@ -524,7 +524,7 @@ export class NativeConnection implements Subscriber, Due {
   }
 }
 
-const okOf = (id: number, result: Result): ServerFrame => ({ ...result, op: "ok", id });
+const okOf = (id: number, result: Result): ServerFrame => ({ op: "ok", id, ...result });
 
 const errorOf = (
   id: number | undefined,

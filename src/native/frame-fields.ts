@@ -13,10 +13,10 @@ export class FrameError extends Error {
   }
 }
 
-/** Longest name of a stream, queue, consumer or group, in UTF-16 units. */
-export const NAME_LENGTH_MAX = 256;
-/** Longest topic, filter, key or text, in UTF-16 units; the codec has bounded the whole frame before. */
-const TEXT_LENGTH_MAX = 65_535;
+/** Longest name of a stream, queue, consumer or group, in bytes of UTF-8. */
+export const NAME_BYTES_MAX = 256;
+/** Longest topic, filter, key or text, in bytes of UTF-8, and longest correlation: MQTT has no room for more. */
+const TEXT_BYTES_MAX = 65_535;
 /** Properties of one message. */
 const PROPERTIES_MAX = 256;
 /** Elements of any list in a frame; the connection's `batchMax` is the tighter bound. */
@@ -37,27 +37,41 @@ const whole =
       ? undefined
       : `expected a whole number from ${min} to ${max}`;
 
+const utf8 = new TextEncoder();
+
+/** Hot path: a character has three bytes at most. */
+const isWithin = (value: string, bytesMax: number): boolean =>
+  value.length * 3 <= bytesMax ||
+  (value.length <= bytesMax && utf8.encode(value).length <= bytesMax);
+
+/** What a string of MQTT may hold [MQTT-1.5.4-1, 1.5.4-2]. */
+const isText = (value: unknown, bytesMax: number): value is string =>
+  typeof value === "string" &&
+  isWithin(value, bytesMax) &&
+  !value.includes("\0") &&
+  isWellFormed(value);
+
 const text =
-  (lengthMax: number): Check =>
+  (bytesMax: number): Check =>
   (value) =>
-    typeof value === "string" && value.length <= lengthMax && isWellFormed(value)
-      ? undefined
-      : `expected text of at most ${lengthMax} characters`;
+    isText(value, bytesMax) ? undefined : `expected text of at most ${bytesMax} bytes without NUL`;
 
 const flag: Check = (value) => (typeof value === "boolean" ? undefined : "expected true or false");
 const bytes: Check = (value) => (value instanceof Uint8Array ? undefined : "expected bytes");
+const shortBytes: Check = (value) =>
+  value instanceof Uint8Array && value.length <= TEXT_BYTES_MAX
+    ? undefined
+    : `expected at most ${TEXT_BYTES_MAX} bytes`;
 
 /** Names are parts of keys, of topics and of lists of destinations. */
 const FORBIDDEN_IN_NAMES = /[\p{Cc}/+#*>;:]/u;
 const name: Check = (value) =>
-  typeof value === "string" &&
+  isText(value, NAME_BYTES_MAX) &&
   value.length > 0 &&
-  value.length <= NAME_LENGTH_MAX &&
-  isWellFormed(value) &&
   !value.startsWith("$") &&
   !FORBIDDEN_IN_NAMES.test(value)
     ? undefined
-    : `expected a name of 1 to ${NAME_LENGTH_MAX} characters without control characters, / + # * > ; : and without $ in front`;
+    : `expected a name of 1 to ${NAME_BYTES_MAX} bytes without control characters, / + # * > ; : and without $ in front`;
 
 const oneOf =
   (...values: readonly string[]): Check =>
@@ -78,15 +92,13 @@ const list =
   };
 
 const pair: Check = (value) =>
-  Array.isArray(value) &&
-  value.length === 2 &&
-  value.every((part) => typeof part === "string" && isWellFormed(part))
+  Array.isArray(value) && value.length === 2 && value.every((part) => isText(part, TEXT_BYTES_MAX))
     ? undefined
     : "expected pairs of texts";
 
 const duration = whole(0, DURATION_MS_MAX);
 const number = whole(0, Number.MAX_SAFE_INTEGER);
-const anyText = text(TEXT_LENGTH_MAX);
+const anyText = text(TEXT_BYTES_MAX);
 
 const content: Fields = {
   topic: anyText,
@@ -94,7 +106,7 @@ const content: Fields = {
   contentType: anyText,
   properties: list(pair, PROPERTIES_MAX),
   responseTopic: anyText,
-  correlation: bytes,
+  correlation: shortBytes,
   expiryMs: duration,
 };
 
@@ -129,7 +141,7 @@ const start: Check = (value) => {
   return given.length === 1 ? undefined : "expected one of at, sequence, timeAt, agoMs";
 };
 
-const appended: Fields = { ...content, messageId: text(NAME_LENGTH_MAX) };
+const appended: Fields = { ...content, messageId: text(NAME_BYTES_MAX) };
 const sent: Fields = {
   ...appended,
   delayMs: duration,
@@ -186,10 +198,10 @@ const SHAPES: Readonly<Record<ClientOp, Shape>> = {
   hello: shape(
     {
       versions: list(number, 16),
-      clientId: text(NAME_LENGTH_MAX),
+      clientId: text(NAME_BYTES_MAX),
       user: anyText,
       password: anyText,
-      client: text(NAME_LENGTH_MAX),
+      client: text(NAME_BYTES_MAX),
     },
     ["versions"],
   ),
@@ -273,7 +285,7 @@ const SHAPES: Readonly<Record<ClientOp, Shape>> = {
     {
       ...content,
       timeoutMs: whole(1, DURATION_MS_MAX),
-      cacheKey: text(NAME_LENGTH_MAX),
+      cacheKey: text(NAME_BYTES_MAX),
       cacheTtlMs: duration,
     },
     ["topic", "timeoutMs"],
@@ -285,7 +297,7 @@ const SHAPES: Readonly<Record<ClientOp, Shape>> = {
       ...content,
       to: anyText,
       pattern: oneOf("event", "stream", "queue"),
-      messageId: text(NAME_LENGTH_MAX),
+      messageId: text(NAME_BYTES_MAX),
     },
     ["to"],
   ),

@@ -21,6 +21,7 @@ import {
   respond,
   type UnansweredRequests,
 } from "./request-messages.ts";
+import { route } from "./route.ts";
 import {
   consumerInfo,
   createStream,
@@ -90,6 +91,7 @@ const HANDLERS: Handlers = {
   peek,
   request: (desk, frame) => ask(desk, desk.requester, frame),
   respond: (desk, frame) => respond(desk, desk.unanswered, frame),
+  route,
   reply: (desk, frame) => answerRequest(desk, desk.unanswered, frame),
 };
 

@@ -37,7 +37,7 @@ test("Clients are listed, shown and kicked by commands; names do not steer the t
   assert.equal(listed.exitCode, 0, listed.stderr);
   assert.match(
     listed.stdout,
-    /^CLIENT +USER +ADDRESS +MQTT .*\nnasty\\u\{1b\}\[2J +127\.0\.0\.1 +5 /,
+    /^CLIENT +USER +ADDRESS +PROTOCOL .*\nnasty\\u\{1b\}\[2J +127\.0\.0\.1 +5 /,
   );
   assert.ok(!listed.stdout.includes("\u001b"));
   const page = await rillmq("clients", "ls", "--json", "--limit", "1");

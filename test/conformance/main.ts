@@ -92,4 +92,10 @@ async function main(): Promise<boolean> {
   return true;
 }
 
-if (!(await main())) process.exitCode = 1;
+try {
+  if (!(await main())) process.exitCode = 1;
+} catch (error) {
+  if (!(error instanceof RangeError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 2;
+}

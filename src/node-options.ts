@@ -119,6 +119,7 @@ export function connectionOptionsOf(
     keepAliveMinSeconds: mqtt.keepAliveMinSeconds,
     keepAliveMaxSeconds: mqtt.keepAliveMaxSeconds,
     receiveMaximum: mqtt.receiveMaximum,
+    allowsPatternTopics: config.patterns.allowTopics,
     topicAliasMaximum: mqtt.topicAliasMax,
     topicAliasOutMax: mqtt.topicAliasOutMax,
     sessionExpiryMaxMs: expiryMaxMs(config),

@@ -7,7 +7,8 @@
  */
 import type { Principal } from "./authenticator.ts";
 import { filterCovers } from "./filter-containment.ts";
-import { isShared, plainFilterOf } from "./shared-filter.ts";
+import { ruleTopicOf } from "./pattern-topics.ts";
+import { isShared } from "./shared-filter.ts";
 import { filterMatches, isTopicFilter } from "./topic.ts";
 
 /** Whom a rule is for: one user, everybody with a user name, or everybody without. */
@@ -105,7 +106,7 @@ export class Authorization implements Authorizer {
     const grants = this.#grantsOf(principal, clientId);
     if (grants === undefined) return true;
     // A shared subscription needs the same right as a plain one.
-    const plain = plainFilterOf(topicFilter);
+    const plain = ruleTopicOf(topicFilter);
     if (grants.subscribe.some((filter) => filterCovers(filter, plain))) return true;
     this.#onDenied({ action: "subscribe", principal, clientId, topic: topicFilter });
     return false;

@@ -27,6 +27,8 @@ import { copyMessage, type Message, type QoS } from "./message.ts";
 import { NumberedRecords } from "./numbered-records.ts";
 import type { Outbound } from "./outbound.ts";
 import { outboundEventsOf } from "./outbound-events.ts";
+import { PatternSubscriptions } from "./pattern-subscriptions.ts";
+import { isPatternTopic } from "./pattern-topics.ts";
 import { Queues } from "./queues.ts";
 import { ReadBudget } from "./read-budget.ts";
 import { Requests } from "./requests.ts";
@@ -86,6 +88,7 @@ export class Broker implements StoreEvents {
   readonly sessions: Sessions;
   readonly subscriptions: Subscriptions;
   readonly shared: SharedSubscriptions;
+  readonly patterns: PatternSubscriptions;
   readonly queues: Queues;
   readonly consumers: Consumers;
   readonly requests: Requests;
@@ -154,7 +157,16 @@ export class Broker implements StoreEvents {
       limits.outbound,
       outboundEvents,
     );
-    this.#index = new SubscriptionIndex(tree, this.shared);
+    this.patterns = new PatternSubscriptions({
+      store,
+      clock,
+      queueOf: (name) => this.queues.open(name),
+      streamOf: (name) => this.streams.get(name),
+      mayRead: outboundEvents.mayRead,
+      onCut: outboundEvents.onCut,
+      onDelivered: (qos) => outboundEvents.onDelivered(qos),
+    });
+    this.#index = new SubscriptionIndex(tree, this.shared, this.patterns);
     const numbers = this.#numbers;
     const index = this.#index;
     const context = { store, clock, deadlines, limits, index, numbers, wills: this.#wills };
@@ -398,6 +410,7 @@ export class Broker implements StoreEvents {
   touch(session: Session): void {
     this.#dirty.add(session);
     if (session.shared.size > 0) this.shared.touch(session);
+    if (session.patterns.size > 0) this.patterns.touch(session);
   }
 
   /** The end of a turn of the event loop: everything that arrived is handled, output may be gathered now. */
@@ -417,6 +430,7 @@ export class Broker implements StoreEvents {
       this.#dirty.clear();
     }
     this.shared.pump();
+    this.patterns.pump();
   }
 
   /** Serves what is due. */
@@ -473,6 +487,7 @@ export class Broker implements StoreEvents {
     this.queues.onFlushed();
     this.consumers.onFlushed();
     for (const reader of this.readers) reader.onFlushed();
+    this.patterns.onFlushed();
     this.#finishTurn();
     this.#resumeHeld();
     this.#options.onFlushed();
@@ -582,11 +597,12 @@ export class Broker implements StoreEvents {
     const { qos } = message;
     message.topic.messages++;
     let record: LogRecord | undefined;
-    if (stream !== undefined) record = stream.append(message);
+    const kept = isPatternTopic(message.topic.text) ? this.#labelled(message) : message;
+    if (stream !== undefined) record = stream.append(kept);
     else if (qos > 0 && hasDurable(route)) record = this.#store.append(SESSION_LOG, message);
     const isKept = message.retain && this.retained.keep(message, principal);
     const queues = this.queues.of(message.topic);
-    for (const queue of queues) this.queues.send(queue, message);
+    for (const queue of queues) this.queues.send(queue, kept);
     const isStored = record !== undefined || isKept || queues.length > 0;
     if (isStored) this.publishCommit = this.#store.openCommit;
     const isDeferred = qos === 2 && (isStored || publisher?.isDurable === true);
@@ -594,6 +610,12 @@ export class Broker implements StoreEvents {
     for (const target of route) {
       this.#hand(message, publisher, target, record, deferred);
     }
+  }
+
+  /** What a client sends to a queue or appends to a stream has the name as its topic. */
+  #labelled(message: Message): Message {
+    const { text } = message.topic;
+    return { ...message, topic: this.topics.of(text.slice(text.indexOf("/") + 1)) };
   }
 
   /** One copy to one subscriber. Hot path: per message and subscriber. */
@@ -703,6 +725,7 @@ export class Broker implements StoreEvents {
     this.#numbers.sweep();
     this.sessions.doChores();
     this.queues.onChores(now);
+    this.patterns.onChores();
     for (const stream of this.streams.all) this.#account(stream.expire(this.clock));
     const deliveredBefore = (log: LogId): Sequence | undefined => this.#deliveredBefore(log);
     const pinnedBytes = this.streams.trim(this.sessions.oldestOwed(), deliveredBefore);

@@ -96,7 +96,7 @@ export class Consumers {
     const number = ++this.#lastNumber;
     store.put("meta", consumerKey(number), encodeConsumer({ version: 1, number, settings }));
     const consumer = this.#enter(number, stream, settings);
-    consumer.deliveries.skipTo(startSequence(store, stream.log, start, clock.now()));
+    consumer.deliveries.skipTo(startSequence(store, stream.log, start, clock));
     return consumer;
   }
 

@@ -43,6 +43,7 @@ export interface LogDelivery {
 export interface Receiver {
   /** How many more it takes now. */
   readonly room: number;
+  /** Infinity: until the receiver settles or is gone; after a restart it is gone. */
   readonly visibilityMs: number;
   deliver(delivery: LogDelivery): void;
   /** All that could be delivered now was; called after at least one `deliver`. */
@@ -237,7 +238,11 @@ export class Deliveries {
       const receiver = this.#nextReceiver();
       if (receiver === undefined) break;
       const taken = this.#take();
-      if (taken === undefined) break;
+      if (taken === undefined) {
+        // It has had nothing: its turn is yet to come.
+        this.#turn--;
+        break;
+      }
       served.add(receiver);
       this.#hand(receiver, taken.entry, taken.record, now);
     }
@@ -355,7 +360,7 @@ export class Deliveries {
       for (const record of records) {
         if (seen >= max || this.#settled.has(record.sequence)) continue;
         const entry = this.#entries.get(record.sequence);
-        const isHidden = entry !== undefined && entry.hidden !== undefined;
+        const isHidden = entry?.hidden !== undefined || entry?.receiver !== undefined;
         seen++;
         if (!visit(record, entry?.count ?? 0, isHidden)) return;
       }
@@ -435,7 +440,8 @@ export class Deliveries {
     entry.count = Math.min(entry.count + 1, DELIVERY_COUNT_MAX);
     entry.receiver = receiver;
     const visibleAt = after(now, receiver.visibilityMs);
-    entry.hidden = this.#hidden.add(visibleAt, entry);
+    const isBounded = receiver.visibilityMs < Number.POSITIVE_INFINITY;
+    entry.hidden = isBounded ? this.#hidden.add(visibleAt, entry) : undefined;
     this.#blocks.touch(entry.sequence);
     receiver.deliver({
       delivery: entry.sequence * NAME_FACTOR + entry.count,

@@ -17,6 +17,8 @@ export interface Lease {
   claim(owed: Owed): void;
   /** It is with the taker, or not to be delivered any more. */
   settle(): void;
+  /** This taker can never be sent it; absent: then it is settled. */
+  refuse?(): void;
   /** The taker is gone without it: somebody else gets it. */
   giveBack(): void;
 }

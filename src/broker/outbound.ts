@@ -110,6 +110,13 @@ export class Outbound {
     );
   }
 
+  /** How many may be leased now. Hot path. */
+  get leaseRoom(): number {
+    if (!this.canLease) return 0;
+    const receiveMaximum = this.#subscriber?.receiveMaximum ?? 0;
+    return Math.min(receiveMaximum, this.#limits.inflightMax) - this.#inflight.size;
+  }
+
   /** What logs must keep for this session, and what is copied so that they need not; about, in bytes. */
   get pinnedBytes(): number {
     return this.#log?.pinnedBytes ?? 0;
@@ -399,6 +406,13 @@ export class Outbound {
   discard(packetId: number): void {
     const entry = this.#inflight.get(packetId);
     if (entry === undefined) return;
+    const { lease } = entry.owed;
+    if (lease?.refuse !== undefined) {
+      this.#inflight.remove(entry);
+      entry.owed.lease = undefined;
+      lease.refuse();
+      return;
+    }
     this.#events.onDropped("too-large", 1);
     this.#settleSent(entry);
   }

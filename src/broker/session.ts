@@ -17,6 +17,7 @@ import type { QoS } from "./message.ts";
 import type { NumberedOwner } from "./numbered-records.ts";
 import { Outbound } from "./outbound.ts";
 import type { OutboundEvents } from "./outbound-events.ts";
+import type { PatternSubscription } from "./pattern-subscriptions.ts";
 import type { SentRecord } from "./sent-records.ts";
 import {
   type ReferencesHead,
@@ -38,6 +39,8 @@ export interface SessionSubscription extends SubscriptionOptions {
   isReplaying: boolean;
   /** So far as is on disk: all of them up to this topic are settled. */
   replayAfter?: string | undefined;
+  /** Of a subscription to a stream: all before this sequence is settled. */
+  streamPosition?: number | undefined;
 }
 
 /** The session as it is on disk, in JSON. */
@@ -65,6 +68,8 @@ export class Session implements NumberedOwner {
   readonly subscriptions = new Map<string, SessionSubscription>();
   /** Those that it is in. */
   readonly shared = new Set<SharedSubscription>();
+  /** Its subscriptions to queues and streams, by topic filter. */
+  readonly patterns = new Map<string, PatternSubscription>();
   readonly outbound: Outbound;
   readonly #store: Store;
   /** QoS 2 packet identifiers received and not released, with the commit that stores them. */
@@ -102,12 +107,14 @@ export class Session implements NumberedOwner {
     this.subscriber = subscriber;
     this.outbound.attach(subscriber);
     for (const shared of this.shared) shared.attach(this);
+    for (const pattern of this.patterns.values()) pattern.attach();
   }
 
   detach(): void {
     this.subscriber = undefined;
     this.owner = undefined;
     for (const shared of this.shared) shared.detach(this);
+    for (const pattern of this.patterns.values()) pattern.detach();
     this.outbound.detach();
   }
 

@@ -356,10 +356,12 @@ function decodeSubscription(
 
 function isSubscription(value: unknown): value is SessionSubscription {
   if (typeof value !== "object" || value === null) return false;
-  const { qos, subscriptionId, replayAfter } = value as Partial<SessionSubscription>;
+  const { qos, subscriptionId, replayAfter, streamPosition } =
+    value as Partial<SessionSubscription>;
   return (
     (qos === 0 || qos === 1 || qos === 2) &&
     (subscriptionId === undefined || isSubscriptionId(subscriptionId)) &&
-    (replayAfter === undefined || typeof replayAfter === "string")
+    (replayAfter === undefined || typeof replayAfter === "string") &&
+    (streamPosition === undefined || Number.isSafeInteger(streamPosition))
   );
 }

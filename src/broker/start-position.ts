@@ -1,10 +1,11 @@
 /** Where reading a stream begins. */
-import type { Instant } from "../lib/clock.ts";
+import type { Clock, Instant } from "../lib/clock.ts";
 import type { LogId, Sequence, Store } from "./store.ts";
 
 export type StartPosition =
   | { readonly at: "first" | "last" | "new" }
   | { readonly sequence: number }
+  /** By the wall clock, in milliseconds since 1970. */
   | { readonly timeAt: number }
   | { readonly agoMs: number };
 
@@ -13,21 +14,20 @@ export function startSequence(
   store: Store,
   log: LogId,
   start: StartPosition,
-  now: Instant,
+  clock: Clock,
 ): Sequence {
   const { firstSequence, nextSequence } = store.stats(log);
   if ("sequence" in start) return Math.max(start.sequence, firstSequence) as Sequence;
-  if ("timeAt" in start) return sequenceAtTime(store, log, start.timeAt as Instant);
-  if ("agoMs" in start) return sequenceAtTime(store, log, (now - start.agoMs) as Instant);
+  if ("timeAt" in start) {
+    return firstSequenceAfter(store, log, (at) => clock.wallOf(at) < start.timeAt);
+  }
+  if ("agoMs" in start)
+    return firstSequenceAfter(store, log, (at) => clock.since(at) > start.agoMs);
   if (start.at === "first") return firstSequence;
   if (start.at === "last") return Math.max(firstSequence, nextSequence - 1) as Sequence;
   // What was accepted before is not new, although it may not be on disk yet.
   return store.nextSequence(log);
 }
-
-/** The first flushed record that was received at `at` or later. */
-export const sequenceAtTime = (store: Store, log: LogId, at: Instant): Sequence =>
-  firstSequenceAfter(store, log, (receivedAt) => receivedAt < at);
 
 /** The first flushed record whose time is not before what is looked for; found by halving, because times in a log do not go back. */
 export function firstSequenceAfter(

@@ -1,6 +1,7 @@
 /** SUBSCRIBE and UNSUBSCRIBE: the tree, the session's own table, its record on disk, and retained messages. */
 import type { Clock } from "../lib/clock.ts";
 import type { BrokerLimits } from "./limits.ts";
+import { isPatternFilter } from "./pattern-topics.ts";
 import type { RetainedMessages } from "./retained-messages.ts";
 import { type ReplaySource, RetainedReplay } from "./retained-replay.ts";
 import type { Session, SessionSubscription } from "./session.ts";
@@ -54,16 +55,18 @@ export class Subscriptions {
       }
       const before = session.subscriptions.get(topicFilter);
       // What the subscription before it had still to send goes on, unless it begins anew.
-      const { isReplaying = false, replayAfter } = before ?? {};
+      const { isReplaying = false, replayAfter, streamPosition } = before ?? {};
       // [MQTT 5.0 section 4.8.2]: none when a shared subscription is first made, nor later.
       const replays =
         !isShared(topicFilter) &&
+        !isPatternFilter(topicFilter) &&
         (options.retainHandling === 0 || (options.retainHandling === 1 && isNew));
       session.subscriptions.set(topicFilter, {
         ...options,
         topicFilter,
         isReplaying: replays || isReplaying,
         replayAfter: replays ? undefined : replayAfter,
+        streamPosition,
       });
       session.persistSubscription(topicFilter);
       this.#index.add(session, topicFilter, options);

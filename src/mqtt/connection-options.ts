@@ -38,6 +38,8 @@ export interface ConnectionOptions {
   /** Highest QoS that is taken and granted. */
   readonly maximumQos: QoS;
   readonly isRetainAvailable: boolean;
+  /** Whether clients may use the topics of queues and streams where there are no rules. */
+  readonly allowsPatternTopics: boolean;
   /** Payloads that say that they are UTF-8 are looked at. */
   readonly validatesPayloadFormat: boolean;
   /** Response Information with `%u` and `%c` in it; undefined: none [MQTT 5.0 section 3.2.2.3.15]. */

@@ -1,6 +1,13 @@
 /** PUBLISH from a client: its topic, its quota, what the broker says to it, and which acknowledgement it earns. */
 import { type Broker, PublishOutcome } from "../broker/broker.ts";
 import type { Message } from "../broker/message.ts";
+import {
+  isNamedPattern,
+  isPatternTopic,
+  nameInTopic,
+  QUEUE_TOPIC,
+  STREAM_TOPIC,
+} from "../broker/pattern-topics.ts";
 import { isReplyTopic } from "../broker/reply-topics.ts";
 import type { Session } from "../broker/session.ts";
 import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
@@ -104,7 +111,14 @@ export class Inbound {
       this.#refuse(qos, ReasonCode.payloadFormatInvalid);
       return true;
     }
+    const missing = isPatternTopic(topic.text) ? this.#missingPattern(topic.text) : 0;
+    if (missing !== 0) {
+      this.#refuse(qos, missing);
+      return true;
+    }
     this.#fill(packet, topic, now);
+    // Nothing is retained there.
+    if (isPatternTopic(topic.text)) this.#message.retain = false;
     const outcome = isReplyTopic(topic.text)
       ? this.#reply(topic)
       : this.#broker.publish(this.#message, session);
@@ -249,6 +263,8 @@ export class Inbound {
     // Who knows the token of a reply topic may answer; an alias may stand for one.
     const isReply = isReplyTopic(topic.text) && isTopicName(topic.text);
     if (isReply && this.#version === ProtocolVersion.v5) return 0;
+    if (session !== undefined && isPatternTopic(topic.text))
+      return this.#judgePattern(topic, session);
     if (session === undefined || !mayPublishTo(topic)) {
       this.#topicRefusal = ReasonCode.topicNameInvalid;
     } else if (!isWithinLimits(topic.text, topic.bytes.length, this.#options)) {
@@ -261,6 +277,29 @@ export class Inbound {
       this.#lastDenied = topic;
     }
     return this.#topicRefusal;
+  }
+
+  /** 0: this queue or stream may be published to, if it is there. */
+  #judgePattern(topic: Topic, { principal, clientId }: Session): number {
+    const { authorizer } = this.#broker;
+    const isOffered = !authorizer.isOpen || this.#options.allowsPatternTopics;
+    if (!isNamedPattern(topic.text)) {
+      this.#topicRefusal = ReasonCode.topicNameInvalid;
+    } else if (!isOffered || !authorizer.mayPublish(principal, clientId, topic.text)) {
+      this.#topicRefusal = ReasonCode.notAuthorized;
+      this.#lastDenied = topic;
+    }
+    return this.#topicRefusal;
+  }
+
+  /** 0: it is there now; a queue is made where there is none. */
+  #missingPattern(topic: string): number {
+    const { queues, streams } = this.#broker;
+    const queue = nameInTopic(topic, QUEUE_TOPIC);
+    if (queue !== undefined) return queues.open(queue) === undefined ? ReasonCode.quotaExceeded : 0;
+    const stream = nameInTopic(topic, STREAM_TOPIC);
+    const isThere = stream !== undefined && streams.get(stream) !== undefined;
+    return isThere ? 0 : ReasonCode.topicNameInvalid;
   }
 
   #onRulesChanged(): void {

@@ -1,5 +1,7 @@
 /** SUBSCRIBE and UNSUBSCRIBE: which filters are granted, and the answer with one reason code per filter. */
 import type { Broker } from "../broker/broker.ts";
+import type { QoS } from "../broker/message.ts";
+import { isPatternFilter, patternFilterOf } from "../broker/pattern-topics.ts";
 import { lowerQos, type Session } from "../broker/session.ts";
 import { isSubscribable, plainFilterOf } from "../broker/shared-filter.ts";
 import type { CommitNumber } from "../broker/store.ts";
@@ -9,6 +11,7 @@ import type { ConnectionOptions } from "./connection-options.ts";
 import {
   PacketType,
   type SubackPacket,
+  type SubscribeEntry,
   type SubscribePacket,
   type UnsubackPacket,
   type UnsubscribePacket,
@@ -33,9 +36,11 @@ export function answerSubscribe(
   const refused: number[] = [];
   for (const entry of packet.subscriptions) {
     const { topicFilter, noLocal, retainAsPublished } = entry;
-    const qos = lowerQos(entry.qos, options.maximumQos);
+    const qos = grantedQos(entry, options);
     const retainHandling = options.isRetainAvailable ? entry.retainHandling : 2;
-    const refusal = refusalOf(broker, session, topicFilter, options);
+    const refusal =
+      refusalOf(broker, session, topicFilter, options) ||
+      (isPatternFilter(topicFilter) ? patternRefusalOf(broker, topicFilter, qos) : 0);
     refused.push(refusal);
     if (refusal !== 0) continue;
     const granted = { qos, noLocal, retainAsPublished, retainHandling, subscriptionId };
@@ -44,15 +49,21 @@ export function answerSubscribe(
   const results: boolean[] = [];
   const commit = broker.subscribe(session, { filters, results });
   let next = 0;
-  const reasonCodes = packet.subscriptions.map(({ qos }, i) => {
+  const reasonCodes = packet.subscriptions.map((entry, i) => {
     const refusal = refused[i] ?? 0;
     if (refusal !== 0) return refusal;
     // [MQTT-3.2.2-10]
-    if (results[next++] === true) return lowerQos(qos, options.maximumQos);
+    if (results[next++] === true) return grantedQos(entry, options);
     broker.counters.limitSubscriptions++;
     return ReasonCode.quotaExceeded;
   });
   return { commit, answer: { type: PacketType.suback, packetId: packet.packetId, reasonCodes } };
+}
+
+/** Of queues and streams at most 1: PUBACK settles what they give. */
+function grantedQos({ qos, topicFilter }: SubscribeEntry, { maximumQos }: ConnectionOptions): QoS {
+  const granted = lowerQos(qos, maximumQos);
+  return isPatternFilter(topicFilter) ? lowerQos(granted, 1) : granted;
 }
 
 /** [MQTT 5.0 section 3.10.4] */
@@ -91,8 +102,22 @@ function refusalOf(
     counters.limitTopic++;
     return ReasonCode.quotaExceeded;
   }
+  const isOffered = !authorizer.isOpen || options.allowsPatternTopics;
+  if (!isOffered && isPatternFilter(topicFilter)) return ReasonCode.notAuthorized;
   const isAllowed = authorizer.maySubscribe(principal, clientId, topicFilter);
   return isAllowed ? 0 : ReasonCode.notAuthorized;
+}
+
+/** 0: there is such a queue or stream to be read. */
+function patternRefusalOf({ queues, streams }: Broker, topicFilter: string, qos: QoS): number {
+  const pattern = patternFilterOf(topicFilter);
+  if (pattern === undefined) return ReasonCode.topicFilterInvalid;
+  if (pattern.kind === "stream") {
+    return streams.get(pattern.name) === undefined ? ReasonCode.topicFilterInvalid : 0;
+  }
+  // Without PUBACK nothing could be settled.
+  if (qos === 0) return ReasonCode.implementationSpecificError;
+  return queues.open(pattern.name) === undefined ? ReasonCode.quotaExceeded : 0;
 }
 
 /** The levels of the topic filter, the bytes of all of it: a ShareName is bounded too. */

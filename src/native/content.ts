@@ -1,6 +1,7 @@
 /** What travels in every pattern: from frames to messages and back. */
 import type { Counters } from "../broker/counters.ts";
 import { type Message, type MessageProperties, type QoS, remainingMs } from "../broker/message.ts";
+import { isPatternFilter } from "../broker/pattern-topics.ts";
 import { isTopicFilter, isTopicName, levelCount, type Topic } from "../broker/topic.ts";
 import { after, type Clock, type Instant } from "../lib/clock.ts";
 import type { Content } from "./frame.ts";
@@ -33,7 +34,8 @@ export function checkTopic(text: string, options: ContentLimits, counters: Count
 
 /** @throws Refusal for what is no topic filter */
 export function checkFilter(filter: string, options: ContentLimits, counters: Counters): void {
-  if (!isTopicFilter(filter) || filter.startsWith("$share/")) {
+  // Queues and streams have ops of their own here.
+  if (!isTopicFilter(filter) || filter.startsWith("$share/") || isPatternFilter(filter)) {
     throw new Refusal("bad-frame", "not a topic filter");
   }
   checkLength(filter, options, counters);

@@ -365,6 +365,7 @@ export class VirtualNode {
       maximumQos: 2,
       isRetainAvailable: true,
       validatesPayloadFormat: false,
+      allowsPatternTopics: false,
       responseInformation: undefined,
       holdMaxMs: 30_000,
       assignClientId: () => `assigned-${++this.#assigned}`,

@@ -31,17 +31,10 @@ export function streamRecordOf(
   return fillContent(fields, record, clock);
 }
 
-/** In the log's time. */
-export function startOf(start: Start, clock: Clock): Start {
-  if (!("timeAt" in start)) return start;
-  const now = clock.now();
-  return { timeAt: now + (start.timeAt - clock.wallOf(now)) };
-}
-
 /** The first sequence to be read. */
 export function firstToRead({ broker }: Caller, stream: Stream, start: Start): Sequence {
   const { store, clock } = broker;
-  return startSequence(store, stream.log, startOf(start, clock), clock.now());
+  return startSequence(store, stream.log, start, clock);
 }
 
 /** What was asked for and is not there any more; undefined: nothing. */

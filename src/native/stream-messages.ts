@@ -24,7 +24,6 @@ import {
   isWanted,
   knownStream,
   lostBefore,
-  startOf,
   streamRecordOf,
 } from "./stream-content.ts";
 
@@ -153,7 +152,7 @@ function openConsumer(
   known: Consumer | undefined,
 ): Consumer {
   if (known !== undefined) return known;
-  const start = startOf(frame.from ?? NEW, broker.clock);
+  const start = frame.from ?? NEW;
   const made = broker.consumers.create(stream, settingsOf(frame, undefined), start);
   if (made === undefined) throw new Refusal("limit-exceeded", "there are too many consumers");
   return made;

@@ -202,7 +202,7 @@ export class EdgeNode {
       clock,
       limits: limitsOf(config),
       authorizer: this.#options.authorizer,
-      streams: config.streams.map(streamSettings),
+      streams: config.streams.map((stream) => streamSettings(stream, config)),
       queues: config.queues.map((queue) => queueSettings(queue, config)),
       routing: routingOf(config),
       newToken: () => randomBytes(16).toString("base64url"),

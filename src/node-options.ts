@@ -20,10 +20,20 @@ import type { NativeOptions } from "./native/native-options.ts";
 const EXPIRY_NEVER_SECONDS = 0xffff_ffff;
 
 /** What one stream captures and how much it may hold; no `maxAgeMs` is said as 0 in the file. */
-export function streamSettings(stream: Config["streams"][number]): StreamSettings {
+export function streamSettings(
+  stream: Config["streams"][number],
+  { patterns }: Config,
+): StreamSettings {
   const { name, filters, maxBytes, maxMessages, maxAgeMs, whenFull } = stream;
-  const ageMaxMs = maxAgeMs === 0 ? undefined : maxAgeMs;
-  return { name, filters, bytesMax: maxBytes, messagesMax: maxMessages, ageMaxMs, whenFull };
+  return {
+    name,
+    filters,
+    bytesMax: maxBytes,
+    messagesMax: maxMessages,
+    ageMaxMs: maxAgeMs === 0 ? undefined : maxAgeMs,
+    whenFull,
+    duplicateWindowMs: patterns.duplicateWindowMs,
+  };
 }
 
 /** A queue of the configuration; what it does not say is that of all queues. */

@@ -63,7 +63,7 @@ export class DelayedMessages implements Due {
   }
 
   /** After a restart. `visit` is told all there are and answers false for those of a queue that is gone. Returns how many were damaged. */
-  recover(visit: (queue: number, message: Message, bytes: number) => boolean): number {
+  recover(visit: (queue: number, bytes: number) => boolean): number {
     const { store, topics } = this.#context;
     let damaged = 0;
     let first: Instant | undefined;
@@ -72,7 +72,7 @@ export class DelayedMessages implements Due {
       this.#lastNumber = Math.max(this.#lastNumber, number);
       const message = decodeMessageRecord(value, topics);
       if (message === undefined) damaged++;
-      if (message === undefined || !visit(queue, message, key.length + value.length)) {
+      if (message === undefined || !visit(queue, key.length + value.length)) {
         store.remove("meta", key);
       } else {
         first ??= dueAt as Instant;

@@ -1,8 +1,10 @@
 /**
  * Identifiers of messages that a stream or queue took lately, so that one that is sent again is not taken again. Bounded in time
- * and number; after a restart it is filled from the end of the log, whose records carry the identifiers.
+ * and number; after a restart it is filled from the end of the stream, whose records carry the identifiers, or for queues from a log of
+ * identifiers (sent-identifiers.ts), because what is settled is gone.
  */
 import type { Instant } from "../lib/clock.ts";
+import { firstSequenceAfter } from "./start-position.ts";
 import type { CommitNumber, LogId, Sequence, Store } from "./store.ts";
 
 /** Identifiers kept, whatever the window: the oldest go first. */
@@ -54,16 +56,23 @@ export class DuplicateWindow {
     }
   }
 
-  /** After a restart: fills the window from the log's end. */
+  /** Nothing is known. */
+  forget(): void {
+    this.#known.clear();
+  }
+
+  /** Of streams, after a restart: fills the window from the log's end. */
   recover(store: Store, log: LogId, now: Instant, committed: CommitNumber): void {
     if (this.windowMs === 0) return;
-    const { firstSequence, nextSequence } = store.stats(log);
-    let from = Math.max(firstSequence, nextSequence - IDS_MAX) as Sequence;
+    const { nextSequence } = store.stats(log);
+    const isOld = (at: Instant): boolean => now - at >= this.windowMs;
+    const first = firstSequenceAfter(store, log, isOld);
+    let from = Math.max(first, nextSequence - IDS_MAX) as Sequence;
     while (from < nextSequence) {
       const { records, next } = store.read(log, from, STEP_RECORDS, STEP_BYTES);
       for (const { properties, sequence, receivedAt } of records) {
         const messageId = properties?.attributes?.messageId;
-        if (messageId === undefined || now - receivedAt >= this.windowMs) continue;
+        if (messageId === undefined || isOld(receivedAt)) continue;
         this.remember(messageId, { sequence, commit: committed, at: receivedAt });
       }
       if (next <= from) return;

@@ -85,13 +85,6 @@ export class Queue {
     return this.#store.nextSequence(this.log) > this.#store.stats(this.log).nextSequence;
   }
 
-  /** Reads its state from disk. Returns how many blocks were damaged. */
-  recover(now: Instant): number {
-    const damaged = this.deliveries.recover();
-    this.duplicates.recover(this.#store, this.log, now, this.#store.flushedCommit);
-    return damaged;
-  }
-
   /** Lets the log go before the floor, as far as it is flushed. */
   trim(): void {
     const { nextSequence, firstSequence } = this.#store.stats(this.log);

@@ -19,6 +19,7 @@ import {
   type QueueSettings,
   queueKey,
 } from "./queue-records.ts";
+import { type SentIdentifier, SentIdentifiers } from "./sent-identifiers.ts";
 import {
   type CommitNumber,
   type LogRecord,
@@ -82,6 +83,7 @@ export class Queues {
   readonly #queues = new Map<string, Queue>();
   readonly #byNumber = new Map<number, Queue>();
   readonly #delayed: DelayedMessages;
+  readonly #identifiers: SentIdentifiers;
   /** Queues with messages that are not flushed yet. */
   readonly #fed = new Set<Queue>();
   #lastNumber = 0;
@@ -99,6 +101,7 @@ export class Queues {
       }),
       giveUp: (queue, record, to, reason) => this.#giveUp(queue, record, to, reason),
     };
+    this.#identifiers = new SentIdentifiers(store, context.topics);
     this.#delayed = new DelayedMessages({
       store,
       topics: context.topics,
@@ -143,7 +146,7 @@ export class Queues {
       }
       this.#lastNumber = Math.max(this.#lastNumber, record.number);
       const queue = this.#enter(record.number, record.settings);
-      damaged += queue.recover(this.#context.clock.now());
+      damaged += queue.deliveries.recover();
     }
     for (const settings of this.#context.configured) {
       const known = this.#queues.get(settings.name);
@@ -152,17 +155,23 @@ export class Queues {
         this.update(known, settings);
       }
     }
-    damaged += this.#delayed.recover((number, message, bytes) => {
+    damaged += this.#delayed.recover((number, bytes) => {
       const queue = this.#byNumber.get(number);
       if (queue === undefined) return false;
       queue.delayedMessages++;
       queue.delayedBytes += bytes;
-      const messageId = message.properties?.attributes?.messageId;
-      const known = { sequence: 0 as Sequence, commit: NO_COMMIT, at: message.receivedAt };
-      if (messageId !== undefined) queue.duplicates.remember(messageId, known);
       return true;
     });
-    return damaged;
+    return damaged + this.#identifiers.recover((identifier) => this.#recall(identifier));
+  }
+
+  #recall({ queue: number, messageId, sequence, at }: SentIdentifier): void {
+    const queue = this.#byNumber.get(number);
+    if (queue === undefined) return;
+    if (messageId === undefined) queue.duplicates.forget();
+    else if (this.#context.clock.now() - at < queue.duplicates.windowMs) {
+      queue.duplicates.remember(messageId, { sequence, commit: NO_COMMIT, at });
+    }
   }
 
   /** The queue of this name, made with the defaults when there is none; undefined: there are too many. */
@@ -197,7 +206,7 @@ export class Queues {
 
   /** Deletes a queue with all that is in it; the space comes back. Its receivers are the caller's affair. */
   delete(queue: Queue): CommitNumber {
-    const { store } = this.#context;
+    const { store, clock } = this.#context;
     this.purge(queue);
     queue.isDeleted = true;
     queue.deliveries.forget();
@@ -206,6 +215,9 @@ export class Queues {
     this.#fed.delete(queue);
     this.#filtersVersion++;
     store.remove("meta", queueKey(queue.name));
+    // Another queue may get its number after a restart.
+    const forgotten = { messageId: undefined, sequence: 0 as Sequence, at: clock.now() };
+    this.#identifiers.add(queue.name, { ...forgotten, queue: queue.number });
     releaseNamedLog(store, queue.log);
     return store.openCommit;
   }
@@ -236,8 +248,10 @@ export class Queues {
       queue.delayedBytes += this.#delayed.add(delayedUntil, queue.number, kept);
     }
     const commit = store.openCommit;
-    if (messageId !== undefined) {
-      queue.duplicates.remember(messageId, { sequence: sequence ?? (0 as Sequence), commit, at });
+    if (messageId !== undefined && queue.duplicates.windowMs > 0) {
+      const known = { sequence: sequence ?? (0 as Sequence), commit, at };
+      queue.duplicates.remember(messageId, known);
+      this.#identifiers.add(queue.name, { ...known, queue: queue.number, messageId });
     }
     return { isTaken: true, sequence, delayedUntil, isDuplicate: false, commit };
   }
@@ -302,10 +316,13 @@ export class Queues {
 
   /** Once a second: what is too old is forgotten or given up. */
   onChores(now: Instant): void {
+    let windowMs = 0;
     for (const queue of this.#queues.values()) {
+      windowMs = Math.max(windowMs, queue.duplicates.windowMs);
       queue.duplicates.expire(now);
       if (queue.deliveries.receiverCount === 0) queue.deliveries.expireFront();
     }
+    this.#identifiers.trim(now, windowMs);
   }
 
   #enter(number: number, settings: QueueSettings): Queue {

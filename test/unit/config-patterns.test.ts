@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Config, ConfigError, loadConfig } from "../../src/config.ts";
-import { queueSettings, routingOf } from "../../src/node-options.ts";
+import { queueSettings, routingOf, streamSettings } from "../../src/node-options.ts";
 
 function load(t: TestContext, text: string): Config {
   const folder = mkdtempSync(join(tmpdir(), "rillmq-config-"));
@@ -40,6 +40,15 @@ patterns: { queueMessagesMax: 77, queueVisibilityMs: 20s }
   assert.equal(settings.messagesMax, 77);
   assert.equal(settings.deliveriesMax, 5);
   assert.equal(settings.deadLetterQueue, "dead");
+});
+
+test("Streams of the configuration remember identifiers as long as all others.", (t) => {
+  const text = 'streams: [{ name: s, filters: ["s/#"] }]\npatterns: { duplicateWindowMs: 5s }\n';
+  const config = load(t, text);
+  assert.deepEqual(
+    config.streams.map((stream) => streamSettings(stream, config).duplicateWindowMs),
+    [5_000],
+  );
 });
 
 test("Rules may name routes, and routes no routes; each mistake says where it is.", (t) => {

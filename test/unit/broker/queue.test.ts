@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { LogId } from "../../../src/broker/store.ts";
 import { QueueBench, Taker } from "../../support/queue-bench.ts";
 
 test("What was sent is received once it is flushed, first in first out, and is gone when it is acknowledged.", () => {
@@ -176,6 +177,54 @@ test("What is sent again with the same identifier is not taken twice, also after
   assert.ok(later.isTaken && !later.isDuplicate);
 });
 
+test("What was settled before a restart and is sent again with the same identifier is not taken again.", () => {
+  const bench = new QueueBench();
+  for (const messageId of ["1", "2", "3"]) bench.send(messageId, { messageId });
+  bench.send("4", { messageId: "4", delayMs: 10 });
+  bench.flush();
+  bench.advance(20);
+  const [one, two, three, four] = bench.take().got.map(({ delivery }) => delivery);
+  bench.queue().deliveries.ack([one ?? 0, two ?? 0, four ?? 0]);
+  bench.queues.requeue(bench.queue(), [three ?? 0], bench.queue("other"), 0);
+  bench.flush();
+  bench.crash();
+  for (const messageId of ["1", "2", "3", "4"]) {
+    const again = bench.send(messageId, { messageId });
+    assert.ok(again.isTaken && again.isDuplicate, messageId);
+  }
+  bench.flush();
+  assert.deepEqual([bench.take().texts, bench.take(9, "other").texts], [[], ["3"]]);
+});
+
+test("Identifiers of a queue that was deleted are not those of another one, and old ones are let go.", () => {
+  const bench = new QueueBench();
+  bench.send("a", { messageId: "1" });
+  bench.flush();
+  bench.queues.delete(bench.queue());
+  bench.flush();
+  bench.crash();
+  const [log = 0] =
+    [...bench.store.logNames()].find(([, name]) => name.includes("identifiers")) ?? [];
+  const kept = (): number => {
+    const { firstSequence, nextSequence } = bench.store.stats(log as LogId);
+    return nextSequence - firstSequence;
+  };
+  assert.equal(bench.queue().number, 1);
+  assert.ok(bench.send("a", { messageId: "1" }).isTaken);
+  bench.flush();
+  bench.crash();
+  const again = bench.send("a", { messageId: "1" });
+  assert.ok(again.isTaken && again.isDuplicate);
+  assert.equal(kept(), 3);
+  bench.advance(60_000);
+  assert.equal(kept(), 3);
+  bench.advance(60_000);
+  assert.equal(kept(), 0);
+  bench.crash();
+  const later = bench.send("a", { messageId: "1" });
+  assert.ok(later.isTaken && !later.isDuplicate);
+});
+
 test("Requeue moves to the end or to another queue in one commit.", () => {
   const bench = new QueueBench();
   for (const text of ["a", "b", "c"]) bench.send(text);
@@ -224,7 +273,8 @@ test("Purging settles all, acknowledging all what nobody has; the log lets go, d
   bench.flush();
   bench.crash();
   assert.deepEqual(bench.take(9, "another").texts, ["h"]);
-  assert.equal(bench.store.logNames().size, 2, "the log of the deleted queue is used again");
+  // Beside those of the queue and of identifiers.
+  assert.equal(bench.store.logNames().size, 3, "the log of the deleted queue is used again");
 });
 
 test("Receivers get messages in turn.", () => {

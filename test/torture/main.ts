@@ -3,6 +3,7 @@
  * of order.
  *
  *     npm run torture -- --kills 20 --seed 1
+ *     npm run torture -- --patterns --kills 200 --seed 1     queues and streams, killed at every step of them
  *     npm run torture -- --damage 200 --seed 1     instead: damages files of stores and salvages them
  */
 import { Command, CommanderError } from "commander";
@@ -10,6 +11,7 @@ import { integerFrom } from "../../firmware-sim/option-values.ts";
 import { BrokerHome } from "../support/broker-process.ts";
 import { runDamages } from "./damage/damage-run.ts";
 import { isClean, runKills } from "./kill/kill-run.ts";
+import { runPatterns } from "./patterns/patterns-run.ts";
 
 const EXIT_CLEAN = 0;
 const EXIT_LOSS = 1;
@@ -19,6 +21,7 @@ interface Flags {
   readonly kills: number;
   readonly seed: number;
   readonly perKill: number;
+  readonly patterns?: true;
   readonly damage?: number;
   readonly json?: true;
 }
@@ -35,6 +38,10 @@ function buildCommand(): Command {
       "messages acknowledged before each kill, at least",
       integerFrom(1, 50_000),
       500,
+    )
+    .option(
+      "--patterns",
+      "loads queues and streams over the native protocol instead, and kills at a step of a delivery or an append",
     )
     .option(
       "--damage <n>",
@@ -56,9 +63,40 @@ async function damage(damages: number, { seed, json }: Flags): Promise<number> {
   return faults.length === 0 ? EXIT_CLEAN : EXIT_LOSS;
 }
 
-async function torture({ kills, seed, perKill, json }: Flags): Promise<number> {
+type Say = (line: string) => void;
+
+async function killPatterns(home: BrokerHome, say: Say, flags: Flags): Promise<boolean> {
+  const { kills, seed, json } = flags;
+  const report = await runPatterns({ home, kills, seed, onProgress: say });
+  const { faults } = report;
+  if (json) process.stdout.write(`${JSON.stringify({ seed, ...report })}\n`);
+  else {
+    say(`kills by step: ${JSON.stringify(report.steps)}`);
+    say(`requests without answer at a kill: ${report.waitingMin} to ${report.waitingMax}`);
+    say(`queues: ${JSON.stringify(report.queues)}`);
+    say(`stream: ${JSON.stringify(report.stream)}`);
+    for (const fault of faults.slice(0, 20)) say(`fault: ${fault}`);
+  }
+  return faults.length === 0;
+}
+
+async function killSessions(home: BrokerHome, say: Say, flags: Flags): Promise<boolean> {
+  const { kills, seed, perKill: acknowledgedPerKill, json } = flags;
+  const report = await runKills({ home, kills, seed, acknowledgedPerKill, onProgress: say });
+  const { subscriber, stream, faults, outstandingMin } = report;
+  if (json) process.stdout.write(`${JSON.stringify({ seed, ...report })}\n`);
+  else {
+    say(`fewest outstanding at a kill: ${outstandingMin}`);
+    say(`durable subscriber: ${JSON.stringify(subscriber)}`);
+    say(`stream on disk:     ${JSON.stringify(stream)}`);
+    for (const fault of faults.slice(0, 20)) say(`fault: ${fault}`);
+  }
+  return isClean(report);
+}
+
+async function torture(flags: Flags): Promise<number> {
   const say = (line: string): boolean => process.stderr.write(`${line}\n`);
-  say(`seed ${seed}`);
+  say(`seed ${flags.seed}`);
   let close = async (): Promise<void> => undefined;
   const home = new BrokerHome({
     after: (callback) => {
@@ -70,23 +108,10 @@ async function torture({ kills, seed, perKill, json }: Flags): Promise<number> {
   };
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   try {
-    const report = await runKills({
-      home,
-      kills,
-      seed,
-      acknowledgedPerKill: perKill,
-      onProgress: say,
-    });
-    const { subscriber, stream, faults, outstandingMin } = report;
-    if (json) process.stdout.write(`${JSON.stringify({ seed, ...report })}\n`);
-    else {
-      say(`fewest outstanding at a kill: ${outstandingMin}`);
-      say(`durable subscriber: ${JSON.stringify(subscriber)}`);
-      say(`stream on disk:     ${JSON.stringify(stream)}`);
-      for (const fault of faults.slice(0, 20)) say(`fault: ${fault}`);
-    }
-    say(isClean(report) ? "nothing lost" : "FAILED");
-    return isClean(report) ? EXIT_CLEAN : EXIT_LOSS;
+    const run = flags.patterns ? killPatterns : killSessions;
+    const isFine = await run(home, say, flags);
+    say(isFine ? "nothing lost" : "FAILED");
+    return isFine ? EXIT_CLEAN : EXIT_LOSS;
   } catch (error) {
     say(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
     return EXIT_LOSS;

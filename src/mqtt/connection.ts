@@ -16,10 +16,9 @@
  * alive is suspended. The file is long because a state machine is read in one piece.
  */
 import { AcknowledgementQueue } from "../broker/acknowledgements.ts";
-import type { AuthenticationOutcome, Principal } from "../broker/authenticator.ts";
+import type { Principal } from "../broker/authenticator.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { Due } from "../broker/due.ts";
-import type { AuthenticationStep } from "../broker/enhanced-authenticator.ts";
 import type { Message, QoS } from "../broker/message.ts";
 import type { Session } from "../broker/session.ts";
 import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
@@ -33,7 +32,7 @@ import {
   refuseConnect,
   takesConnack,
 } from "./accept-connect.ts";
-import { AuthExchanges } from "./auth-exchanges.ts";
+import { Authentication, type AuthenticationListener } from "./authentication.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { type ConnectionView, PROTOCOL_NAMES } from "./connection-view.ts";
 import { type Answer, ControlPackets } from "./control-packets.ts";
@@ -59,7 +58,7 @@ import { ProtocolError } from "./protocol-error.ts";
 import { PublishRate } from "./publish-rate.ts";
 import { ReasonCode } from "./reason-code.ts";
 import { withReasonString } from "./reason-strings.ts";
-import { AUTHENTICATION_REASON_CODES, countRefusal, SESSION_REASON_CODES } from "./refusals.ts";
+import { countRefusal, SESSION_REASON_CODES } from "./refusals.ts";
 
 /** Keep alive is over after one and a half times the interval [MQTT-3.1.2-22]. */
 const KEEP_ALIVE_GRACE = 1.5;
@@ -70,7 +69,7 @@ const EARLY_BYTES_MAX = 262_144;
 /** Acknowledgements of one connection that may wait for their commits; beyond it the client is not read. */
 const WAITING_ACKS_MAX = 8_192;
 
-export class MqttConnection implements Subscriber, Due {
+export class MqttConnection implements Subscriber, Due, AuthenticationListener {
   readonly #broker: Broker;
   readonly #link: Link;
   readonly #options: ConnectionOptions;
@@ -82,12 +81,8 @@ export class MqttConnection implements Subscriber, Due {
   readonly #undecoded: Uint8Array[] = [];
   #state: "awaitingConnect" | "authenticating" | "exchanging" | "connected" | "closed" =
     "awaitingConnect";
-  /** Gives up finding out who the client is. */
-  #cancelAuthentication: (() => void) | undefined;
-  /** Undefined: CONNECT named no authentication method. */
-  #exchanges: AuthExchanges | undefined;
-  /** CONNECT, until it is accepted or refused. */
-  #asked: ConnectPacket | undefined;
+  /** From CONNECT on; once connected only where the client may prove again who it is. */
+  #authentication: Authentication | undefined;
   #wantsProblemInformation = true;
   /** Largest packet the client takes, in bytes [MQTT-3.1.2-24]. */
   #packetBytesMax = Number.POSITIVE_INFINITY;
@@ -405,72 +400,43 @@ export class MqttConnection implements Subscriber, Due {
       this.#refuse(refusal);
       return;
     }
-    if (properties.authenticationMethod !== undefined) {
-      this.#beginExchange(packet, properties.authenticationMethod);
-      return;
+    const { authenticationMethod } = properties;
+    this.#authentication = new Authentication(this.#options, this.#link.peer.address, this);
+    if (authenticationMethod === undefined) {
+      this.#state = "authenticating";
+      this.#authentication.checkPassword(packet);
+    } else {
+      this.#state = "exchanging";
+      this.#authentication.beginExchange(packet, authenticationMethod);
     }
-    const { authenticator, allowsAnonymous } = this.#options;
-    const { username, password } = packet;
-    const claim = { username, password, address: this.#link.peer.address, allowsAnonymous };
-    this.#state = "authenticating";
-    let isAtOnce = true;
-    const cancel = authenticator.authenticate(claim, (outcome) => {
-      this.#onAuthenticated(packet, outcome);
-      if (!isAtOnce) this.#decodeEarly();
-    });
-    isAtOnce = false;
-    // The answer may have come already.
-    if (this.#isAuthenticating()) this.#cancelAuthentication = cancel;
-  }
-
-  /** Enhanced authentication [MQTT 5.0 section 4.12]; a password that came along is not looked at. */
-  #beginExchange(packet: ConnectPacket, method: string): void {
-    const claim = { username: packet.username, address: this.#link.peer.address };
-    this.#exchanges = new AuthExchanges(method, this.#options.enhancedAuthenticator, claim);
-    this.#state = "exchanging";
-    this.#asked = packet;
-    const step = this.#exchanges.begin(packet.properties.authenticationData);
-    // [MQTT-4.12.0-1]
-    if (step === undefined) this.#refuse(ReasonCode.badAuthenticationMethod);
-    else this.#answerStep(this.#exchanges, step);
   }
 
   #auth(packet: AuthPacket): void {
-    const exchanges = this.#exchanges;
     // [MQTT-4.12.0-6, 4.12.0-7]
-    if (exchanges === undefined) throw protocolError("AUTH without method in CONNECT");
-    this.#answerStep(exchanges, exchanges.onAuth(packet, this.#state === "connected"));
+    if (this.#authentication === undefined) throw protocolError("AUTH without method in CONNECT");
+    this.#authentication.onAuth(packet, this.#session?.principal);
   }
 
-  #answerStep(exchanges: AuthExchanges, step: AuthenticationStep): void {
-    const asked = this.#asked;
-    if (step.kind === "continue") {
-      this.#overtake(exchanges.answerOf(ReasonCode.continueAuthentication, step.data));
-    } else if (asked !== undefined) {
-      if (step.kind === "refused") this.#refuse(AUTHENTICATION_REASON_CODES[step.refusal]);
-      else this.#accept(asked, step.principal, exchanges.propertiesOf(step.data));
-    } else if (step.kind === "accepted" && step.principal === this.#session?.principal) {
-      this.#overtake(exchanges.answerOf(ReasonCode.success, step.data));
-    } else {
-      // Whoever it is now, it is not whom the session belongs to [MQTT-4.12.1-2].
-      this.#fail(ReasonCode.notAuthorized, "re-authentication failed");
-    }
+  onAccepted(packet: ConnectPacket, principal: Principal, authentication?: Properties): void {
+    if (authentication === undefined) this.#authentication = undefined;
+    this.#accept(packet, principal, authentication);
   }
 
-  #isAuthenticating(): boolean {
-    return this.#state === "authenticating";
+  onRefused(reasonCode: number): void {
+    this.#refuse(reasonCode);
+  }
+
+  onAnswer(packet: AuthPacket): void {
+    this.#overtake(packet);
+  }
+
+  onNotAgain(): void {
+    this.#fail(ReasonCode.notAuthorized, "re-authentication failed");
   }
 
   /** What came while it was found out who the client is. */
-  #decodeEarly(): void {
+  onLate(): void {
     if (this.#state !== "closed") this.#decodeOn();
-  }
-
-  #onAuthenticated(packet: ConnectPacket, outcome: AuthenticationOutcome): void {
-    if (this.#state !== "authenticating") return;
-    this.#cancelAuthentication = undefined;
-    if (outcome.isAccepted) this.#accept(packet, outcome.principal);
-    else this.#refuse(AUTHENTICATION_REASON_CODES[outcome.refusal]);
   }
 
   #accept(packet: ConnectPacket, principal: Principal, authentication?: Properties): void {
@@ -491,7 +457,6 @@ export class MqttConnection implements Subscriber, Due {
       return;
     }
     counters.connectionsAccepted++;
-    this.#asked = undefined;
     this.#state = "connected";
     this.#lastReceivedAt = context.now;
     this.#connectedAt = context.now;
@@ -658,8 +623,8 @@ export class MqttConnection implements Subscriber, Due {
   #close(sendWill: boolean, expiryMs?: number): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#cancelAuthentication?.();
-    this.#cancelAuthentication = undefined;
+    this.#authentication?.cancel();
+    this.#authentication = undefined;
     const session = this.#session;
     this.#broker.deadlines.cancel(this.#deadline);
     this.#broker.forgetHeld(this.#resume);

@@ -131,9 +131,9 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
     name: "wrong-password-let-in",
     breaks: "Who gives a wrong password comes in as nobody in particular.",
     rule: "MQTT-3.1.4-2",
-    file: CONNECTION,
-    find: "else this.#refuse(AUTHENTICATION_REASON_CODES[outcome.refusal]);",
-    replacement: "else this.#accept(packet, undefined);",
+    file: "src/mqtt/authentication.ts",
+    find: "else this.#listener.onRefused(AUTHENTICATION_REASON_CODES[outcome.refusal]);",
+    replacement: "else this.#listener.onAccepted(packet, undefined);",
     tests: ["test/unit/mqtt/connection-authentication.test.ts"],
   },
   {

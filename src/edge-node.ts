@@ -27,10 +27,13 @@ import { NativeConnection } from "./native/connection.ts";
 import type { Subprotocol } from "./native/frame.ts";
 import type { NativeLink } from "./native/link.ts";
 import type { NativeOptions } from "./native/native-options.ts";
+import { RequestCounts } from "./native/request-counts.ts";
 import { Turn } from "./net/turn.ts";
 import {
   addTo,
+  consumerViews,
   keptCounts,
+  queueViews,
   sessionCounts,
   storeSizes,
   streamViews,
@@ -118,6 +121,8 @@ export class EdgeNode {
   readonly #backlogDrops = new LogThrottle(BACKLOG_DROPS_PER_SECOND, () => performance.now());
   /** When the wall clock was looked at; by the monotonic clock. */
   #observedAt = 0;
+  /** Of native clients. */
+  readonly #requestCounts = new RequestCounts();
   /** Counters of brokers before the present one. */
   #counters = new Counters();
 
@@ -282,6 +287,7 @@ export class EdgeNode {
       allowsAnonymous,
       server: `rillmq ${packageVersion()}`,
       edgeId: running.edgeId,
+      counts: this.#requestCounts,
     };
     const connection = new NativeConnection(running.broker, link, subprotocol, options);
     this.#connections.add(connection);
@@ -336,6 +342,9 @@ export class EdgeNode {
       kept: () => keptCounts(this.#running?.broker),
       store: () => storeSizes(this.#running?.store),
       streams: () => streamViews(this.#running),
+      queues: () => queueViews(this.#running?.broker),
+      consumers: () => consumerViews(this.#running?.broker),
+      nativeRequests: () => this.#requestCounts.all(),
       uplinks: () => (this.#running?.uplinks ?? []).map(uplinkView),
     };
   }

@@ -3,7 +3,7 @@ import type { Broker } from "./broker/broker.ts";
 import type { Counters } from "./broker/counters.ts";
 import type { Session } from "./broker/session.ts";
 import type { LogStore } from "./store/log-store.ts";
-import type { MetricsSource } from "./telemetry/metrics.ts";
+import type { ConsumerView, MetricsSource, QueueView } from "./telemetry/metrics.ts";
 import type { Uplink } from "./uplink/uplink.ts";
 
 /** Sessions with and without a connection. */
@@ -58,6 +58,34 @@ export function streamViews(
     const { firstSequence, nextSequence, bytes } = running.store.stats(log);
     return { name, messages: nextSequence - firstSequence, bytes };
   });
+}
+
+/** What each queue holds; nothing while there is no broker. */
+export function queueViews(broker: Broker | undefined): QueueView[] {
+  if (broker === undefined) return [];
+  const { clock } = broker;
+  return [...broker.queues.all()].map(
+    ({ name, messages, delayedMessages, deliveries, oldestAt }) => ({
+      name,
+      messages,
+      inflight: deliveries.inHands,
+      delayed: delayedMessages,
+      oldestSeconds: oldestAt === undefined ? 0 : clock.since(oldestAt) / 1_000,
+    }),
+  );
+}
+
+/** How far each durable consumer is behind its stream; nothing while there is no broker. */
+export function consumerViews(broker: Broker | undefined): ConsumerView[] {
+  if (broker === undefined) return [];
+  return broker.streams.all.flatMap((stream) =>
+    [...broker.consumers.of(stream)].map(({ name, deliveries }) => ({
+      stream: stream.name,
+      name,
+      lag: deliveries.size,
+      unacked: deliveries.inHands,
+    })),
+  );
 }
 
 /** State, dead letters and lanes of one uplink. */

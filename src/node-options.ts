@@ -153,7 +153,7 @@ const assignClientId = (): string => `rill-${randomBytes(12).toString("hex")}`;
 /** The same for connections of the native protocol. */
 export function nativeOptionsOf(
   config: Config,
-): Omit<NativeOptions, "authenticator" | "allowsAnonymous" | "server" | "edgeId"> {
+): Omit<NativeOptions, "authenticator" | "allowsAnonymous" | "server" | "edgeId" | "counts"> {
   const { mqtt, native } = config;
   const { frameBytesMax, requestsMax, batchMax, subsMax, creditMax, idleMs } = native;
   // What MQTT clients take from each other others may not exceed either.

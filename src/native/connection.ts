@@ -41,6 +41,7 @@ import type { NativeLink } from "./link.ts";
 import type { NativeOptions } from "./native-options.ts";
 import { type Desk, handle } from "./ops.ts";
 import { HOLD, isRetryable, Refusal } from "./refusal.ts";
+import type { CountedOp } from "./request-counts.ts";
 import { NativeRequester, ResponderSub, UnansweredRequests } from "./request-messages.ts";
 import { Subs } from "./subs.ts";
 import { Waits } from "./waits.ts";
@@ -285,9 +286,12 @@ export class NativeConnection implements Subscriber, Due {
   /** False: it is held. */
   #handleFrame(value: unknown): boolean {
     const { counters } = this.#broker;
+    const { counts } = this.#options;
     let id: number | undefined;
+    let op: CountedOp = "invalid";
     try {
       const frame = checkClientFrame(value);
+      ({ op } = frame);
       ({ id } = frame as { readonly id?: number });
       if (this.#desk === undefined || frame.op === "hello") this.#hello(frame);
       else if (handle(this.#desk, frame) === HOLD) {
@@ -295,7 +299,9 @@ export class NativeConnection implements Subscriber, Due {
         return false;
       }
       counters.framesReceived++;
+      counts.count(op, "ok");
     } catch (error) {
+      if (error instanceof FrameError || error instanceof Refusal) counts.count(op, error.code);
       this.#refuseFrame(id, error);
     }
     return true;
@@ -424,7 +430,9 @@ export class NativeConnection implements Subscriber, Due {
   #checkHeld(now: Instant): void {
     if (this.#heldSince === undefined) return;
     if (now < after(this.#heldSince, this.#options.holdMaxMs)) return;
-    const { id } = this.#frames[this.#nextFrame++] as { readonly id?: number };
+    // It was checked when it was handled first.
+    const { id, op } = this.#frames[this.#nextFrame++] as ClientFrame & { readonly id?: number };
+    this.#options.counts.count(op, "held");
     this.#broker.forgetHeld(this.#resume);
     this.#broker.counters.refused++;
     this.#refuse(id, "held", "the disk does not keep up", { afterMs: HELD_AFTER_MS });

@@ -1,5 +1,6 @@
 import type { Authenticator } from "../broker/authenticator.ts";
 import type { NativeLimits } from "./frame.ts";
+import type { RequestCounts } from "./request-counts.ts";
 
 /** The bounds of one native connection, see the configuration for their defaults; and who says who is at its other end. */
 export interface NativeOptions {
@@ -21,6 +22,8 @@ export interface NativeOptions {
   readonly propertiesMax: number;
   readonly propertyBytesMax: number;
   readonly isRetainAvailable: boolean;
+  /** Where requests are counted. */
+  readonly counts: RequestCounts;
   /** A Client Identifier for a client that names none; never the same twice. */
   readonly assignClientId: () => string;
 }

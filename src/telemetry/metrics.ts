@@ -13,6 +13,25 @@ export interface StreamView {
   readonly bytes: number;
 }
 
+export interface QueueView {
+  readonly name: string;
+  /** Not settled, delayed ones among them. */
+  readonly messages: number;
+  /** In somebody's hands, or rejected with a delay. */
+  readonly inflight: number;
+  readonly delayed: number;
+  /** Age of the oldest on disk; 0: there is none. */
+  readonly oldestSeconds: number;
+}
+
+export interface ConsumerView {
+  readonly stream: string;
+  readonly name: string;
+  /** Records that are not settled. */
+  readonly lag: number;
+  readonly unacked: number;
+}
+
 export interface LaneView {
   readonly name: string;
   readonly stream: string;
@@ -72,6 +91,10 @@ export interface MetricsSource {
     readonly pendingBytes: number;
   };
   streams(): readonly StreamView[];
+  queues(): readonly QueueView[];
+  consumers(): readonly ConsumerView[];
+  /** Requests of native clients, by what was asked and what was said. */
+  nativeRequests(): Iterable<readonly [op: string, code: string, count: number]>;
   uplinks(): readonly UplinkView[];
 }
 
@@ -358,6 +381,57 @@ function addStore(collected: Collected, source: MetricsSource): void {
   );
 }
 
+function addPatterns(collected: Collected, source: MetricsSource): void {
+  const byQueue = (pick: (queue: QueueView) => number) => (): Sample[] =>
+    source.queues().map((queue): Sample => [pick(queue), { queue: queue.name }]);
+  const byConsumer = (pick: (consumer: ConsumerView) => number) => (): Sample[] =>
+    source.consumers().map((one): Sample => {
+      return [pick(one), { stream: one.stream, consumer: one.name }];
+    });
+  collected.gauge(
+    "rillmq_queue_messages",
+    "Messages of a queue that are not settled.",
+    ["queue"],
+    byQueue(({ messages }) => messages),
+  );
+  collected.gauge(
+    "rillmq_queue_inflight_messages",
+    "Of them, those in somebody's hands or rejected with a delay.",
+    ["queue"],
+    byQueue(({ inflight }) => inflight),
+  );
+  collected.gauge(
+    "rillmq_queue_delayed_messages",
+    "Of them, those that were sent with a delay that is not over.",
+    ["queue"],
+    byQueue(({ delayed }) => delayed),
+  );
+  collected.gauge(
+    "rillmq_queue_oldest_seconds",
+    "Age of the oldest message of a queue; 0: there is none.",
+    ["queue"],
+    byQueue(({ oldestSeconds }) => oldestSeconds),
+  );
+  collected.gauge(
+    "rillmq_consumer_lag_messages",
+    "Records that a durable consumer has not settled.",
+    ["stream", "consumer"],
+    byConsumer(({ lag }) => lag),
+  );
+  collected.gauge(
+    "rillmq_consumer_unacked_messages",
+    "Of them, those that were delivered.",
+    ["stream", "consumer"],
+    byConsumer(({ unacked }) => unacked),
+  );
+  collected.counter(
+    "rillmq_native_requests_total",
+    "Frames of native clients, by what was asked and what was said at once.",
+    ["op", "code"],
+    () => [...source.nativeRequests()].map(([op, code, count]): Sample => [count, { op, code }]),
+  );
+}
+
 function addUplinks(collected: Collected, source: MetricsSource): void {
   const byLane = (pick: (lane: LaneView) => number) => (): Sample[] =>
     source.uplinks().flatMap(({ name, lanes }) =>
@@ -467,6 +541,7 @@ export function createMetrics(source: MetricsSource): Metrics {
   const collected = new Collected();
   addClients(collected, source);
   addStore(collected, source);
+  addPatterns(collected, source);
   addUplinks(collected, source);
   addProcess(collected);
   const { registry } = collected;

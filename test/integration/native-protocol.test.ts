@@ -7,6 +7,7 @@ import type { Delivery } from "../../src/native/frame.ts";
 import { BrokerHome, type BrokerProcess } from "../support/broker-process.ts";
 import { textOf } from "../support/native-client.ts";
 import { NativeSocket } from "../support/native-socket.ts";
+import { runCli } from "./cli-process.ts";
 
 const serve = (t: TestContext, config: Readonly<Record<string, unknown>>): Promise<BrokerProcess> =>
   new BrokerHome(t).start({ config });
@@ -81,4 +82,18 @@ test("A message of the wrong kind or size closes the connection with the code of
   const early = await NativeSocket.dial(t, url);
   early.webSocket.send(Buffer.alloc(90_000));
   assert.equal(await early.closed(), 1_009);
+});
+
+test("An operator sees native clients and ends their connections.", async (t) => {
+  const home = new BrokerHome(t);
+  const broker = await home.start({ config: { listeners: [{ url: "rill://127.0.0.1:0" }] } });
+  const [url = ""] = broker.urls;
+  const client = await NativeSocket.open(t, url, { clientId: "service" });
+  const { stdout } = await runCli(["clients", "ls", "--data", home.data]);
+  assert.match(stdout, /service .* rill\.v1\+msgpack/);
+  const gone = client.closed();
+  await runCli(["clients", "kick", "service", "--data", home.data]);
+  const told = await client.nextOf("error");
+  assert.equal(told.code, "kicked");
+  await gone;
 });

@@ -20,6 +20,7 @@ import { ProtocolVersion } from "../../src/mqtt/packet.ts";
 import { NativeConnection } from "../../src/native/connection.ts";
 import type { HelloFrame, Subprotocol } from "../../src/native/frame.ts";
 import type { NativeOptions } from "../../src/native/native-options.ts";
+import { RequestCounts } from "../../src/native/request-counts.ts";
 import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
 import { FakeLink } from "./fake-link.ts";
 import { NativeClient } from "./native-client.ts";
@@ -73,6 +74,7 @@ export interface VirtualNodeOptions {
 /** Limits of what is made while the broker runs. */
 export class VirtualNode {
   readonly disk = new MemoryDisk();
+  readonly requestCounts = new RequestCounts();
   readonly losses: StreamLoss[] = [];
   readonly failures: Error[] = [];
   /** What queues and consumers gave up, as `from reason to`. */
@@ -337,6 +339,7 @@ export class VirtualNode {
       propertiesMax: 64,
       propertyBytesMax: 16_384,
       isRetainAvailable: true,
+      counts: this.requestCounts,
       assignClientId: () => `assigned-${++this.#assigned}`,
       ...this.#options.native,
     };

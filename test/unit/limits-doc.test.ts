@@ -65,6 +65,9 @@ test("Every metric that docs/limits.md names is there.", async () => {
     kept: () => ({ retainedMessages: 0, retainedBytes: 0, subscriptions: 0 }),
     store: () => ({ liveBytes: 0, tableBytes: 0, pendingBytes: 0 }),
     streams: () => [],
+    queues: () => [],
+    consumers: () => [],
+    nativeRequests: () => [],
     uplinks: () => [],
   });
   const text = await metrics.text();

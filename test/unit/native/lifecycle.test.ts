@@ -273,3 +273,20 @@ test("Text that MQTT could not carry is refused before it is published.", () => 
   assert.equal(client.refused({ op: "publish", topic: "a", correlation }), "bad-frame");
   assert.equal(client.refused({ op: "send", queue: "ü".repeat(200), messages: [] }), "bad-frame");
 });
+
+test("Requests are counted by what was asked and what was said.", () => {
+  const node = new VirtualNode();
+  const client = node.native("c");
+  client.ask({ op: "ping" });
+  client.refused({ op: "queue.info", queue: "none" });
+  client.refused({ op: "nonsense" });
+  const counted = [...node.requestCounts.all()].map(
+    ([op, code, count]) => `${op} ${code} ${count}`,
+  );
+  assert.deepEqual(counted.sort(), [
+    "hello ok 1",
+    "invalid unknown-op 1",
+    "ping ok 1",
+    "queue.info not-found 1",
+  ]);
+});

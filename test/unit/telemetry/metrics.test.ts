@@ -22,6 +22,9 @@ function sourceOf(counters: Counters, state: { readonly uplink: string }): Metri
     kept: () => ({ retainedMessages: 8, retainedBytes: 80, subscriptions: 11 }),
     store: () => ({ liveBytes: 4_096, tableBytes: 1_024, pendingBytes: 17 }),
     streams: () => [{ name: "telemetry", messages: 12, bytes: 340 }],
+    queues: () => [{ name: "jobs", messages: 9, inflight: 2, delayed: 1, oldestSeconds: 4.5 }],
+    consumers: () => [{ stream: "telemetry", name: "invoices", lag: 5, unacked: 3 }],
+    nativeRequests: () => [["send", "full", 8]],
     uplinks: () => [
       {
         name: "centre",
@@ -90,6 +93,13 @@ test("metrics show what the source says at the time of the scrape", async () => 
     rillmq_store_pending_bytes: 17,
     'rillmq_stream_messages{stream="telemetry"}': 12,
     'rillmq_stream_bytes{stream="telemetry"}': 340,
+    'rillmq_queue_messages{queue="jobs"}': 9,
+    'rillmq_queue_inflight_messages{queue="jobs"}': 2,
+    'rillmq_queue_delayed_messages{queue="jobs"}': 1,
+    'rillmq_queue_oldest_seconds{queue="jobs"}': 4.5,
+    'rillmq_consumer_lag_messages{stream="telemetry",consumer="invoices"}': 5,
+    'rillmq_consumer_unacked_messages{stream="telemetry",consumer="invoices"}': 3,
+    'rillmq_native_requests_total{op="send",code="full"}': 8,
     'rillmq_uplink_state{uplink="centre",state="streaming"}': 1,
     'rillmq_uplink_lane_state{uplink="centre",stream="telemetry",lane="hot",state="blocked"}': 1,
     'rillmq_uplink_dead_letters{uplink="centre"}': 3,

@@ -48,7 +48,7 @@ async function start(
   const port = await findFreePort();
   const file = join(folder, "mosquitto.conf");
   const settings = [
-    `listener ${port} 127.0.0.1`,
+    ...(await listeners(port, transport)),
     "allow_anonymous true",
     `persistence ${isPersistent}`,
     `persistence_location ${folder}/`,
@@ -59,11 +59,17 @@ async function start(
   ];
   // Started by root it would become another user, who may not write here.
   if (isPersistent) settings.push("user root");
-  if (transport === "websocket") settings.push("protocol websockets");
   if (transport === "tls") {
     const { cert, key } = makeCertificate(folder);
     settings.push(`certfile ${cert}`, `keyfile ${key}`, "user root");
   }
   await writeFile(file, `${settings.join("\n")}\n`);
   return BrokerProcess.startUntilAccepting(command, ["-c", file], port);
+}
+
+/** 2.0.11 does not start with a WebSocket listener alone, and takes no address for one. */
+async function listeners(port: number, transport: BrokerSetup["transport"]): Promise<string[]> {
+  if (transport !== "websocket") return [`listener ${port} 127.0.0.1`];
+  const other = `listener ${await findFreePort()} 127.0.0.1`;
+  return [other, `listener ${port}`, "protocol websockets"];
 }

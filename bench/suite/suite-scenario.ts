@@ -187,7 +187,14 @@ const KEPT: readonly SuiteScenario[] = [
     "retained-storm",
     `${STORM_READERS} new subscribers get ${RETAINED} retained messages each`,
     MEMORY,
-    { mode: COLLECT, subs: STORM_READERS, filters: 20, shape: 1, expect: RETAINED * STORM_READERS },
+    {
+      mode: COLLECT,
+      subs: STORM_READERS,
+      filters: 20,
+      shape: 1,
+      subqos: 1,
+      expect: RETAINED * STORM_READERS,
+    },
     {
       prepare: [{ pubs: 1, pubqos: 1, window: 100, topics: RETAINED, retain: 1, count: RETAINED }],
     },

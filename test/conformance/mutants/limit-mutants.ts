@@ -281,8 +281,8 @@ export const RIGHTS_MUTANTS: readonly Mutant[] = [
     breaks: "Nobody asks whether a client may publish to a topic.",
     rule: "MQTT 5.0 section 3.4.2.1",
     file: INBOUND,
-    find: "this.#lastDenied = topic;",
-    replacement: "this.#topicRefusal = 0;",
+    find: "!this.#broker.authorizer.mayPublish(session.principal, session.clientId, topic.text)",
+    replacement: "topic.text.length === 0",
     tests: [RIGHTS_TEST],
   },
   {
@@ -299,9 +299,8 @@ export const RIGHTS_MUTANTS: readonly Mutant[] = [
     breaks: "A shared subscription needs no right.",
     rule: "Promise: a shared subscription needs the right of a plain one",
     file: "src/broker/authorization.ts",
-    find: "const plain = plainFilterOf(topicFilter);",
-    replacement:
-      "const plain = plainFilterOf(topicFilter); if (plain !== topicFilter) return true;",
+    find: "const plain = ruleTopicOf(topicFilter);",
+    replacement: "const plain = ruleTopicOf(topicFilter); if (plain !== topicFilter) return true;",
     tests: ["test/unit/broker/authorization.test.ts"],
   },
   {

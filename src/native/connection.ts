@@ -162,6 +162,7 @@ export class NativeConnection implements Subscriber, Due {
     if (this.#state !== "connected" || this.#session === undefined) return;
     this.#broker.touch(this.#session);
     this.#subs.pump();
+    for (const deliveries of this.#desk?.holdings ?? []) deliveries.pump();
     this.#run();
   }
 

@@ -120,7 +120,8 @@ export class EventSub implements Sub {
     this.#replayed = undefined;
     this.#page = [];
     this.#notices.delete(this);
-    broker.subscriptions.unsubscribe(session, [this.topicFilter], []);
+    // A session that has ended has none, and its clientId may have another one by now.
+    if (!session.hasEnded) broker.subscriptions.unsubscribe(session, [this.topicFilter], []);
   }
 
   /** False: there are no more. */

@@ -98,10 +98,11 @@ export class QueueSub implements Sub, Receiver, Owned {
 export class QueuePoll implements Wait, Receiver, Owned, Due {
   readonly owner: Caller;
   readonly visibilityMs: number;
-  room: number;
   readonly #id: number;
   readonly #queue: Queue;
   readonly #deliveries: Delivery[] = [];
+  /** How many more it takes. */
+  #left: number;
   #bytes = 0;
   #deadline: Deadline<Due> | undefined;
   #isOver = false;
@@ -110,8 +111,13 @@ export class QueuePoll implements Wait, Receiver, Owned, Due {
     this.owner = owner;
     this.#id = id;
     this.#queue = queue;
-    this.room = max;
+    this.#left = max;
     this.visibilityMs = visibilityMs;
+  }
+
+  /** Many polls of a client that does not read do not gather what it could not be sent. */
+  get room(): number {
+    return this.owner.hasRoom ? this.#left : 0;
   }
 
   start(waitMs: number): void {
@@ -131,10 +137,10 @@ export class QueuePoll implements Wait, Receiver, Owned, Due {
 
   /** Hot path: per message. */
   deliver(delivery: LogDelivery): void {
-    this.room--;
+    this.#left--;
     this.#deliveries.push(deliveryOf(delivery, this.owner.broker.clock));
     this.#bytes += frameBytes(delivery.record);
-    if (this.#bytes >= BATCH_BYTES) this.room = 0;
+    if (this.#bytes >= BATCH_BYTES) this.#left = 0;
   }
 
   onPumped(): void {

@@ -183,7 +183,8 @@ export class ResponderSub implements Sub {
 
   close(): void {
     const { broker, session } = this.#caller;
-    broker.subscriptions.unsubscribe(session, [this.#topicFilter], []);
+    // A session that has ended has none, and its clientId may have another one by now.
+    if (!session.hasEnded) broker.subscriptions.unsubscribe(session, [this.#topicFilter], []);
   }
 }
 

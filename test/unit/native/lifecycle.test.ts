@@ -148,11 +148,21 @@ test("Retained messages come first as there is credit, page by page.", () => {
 test("A clientId is taken over across protocols, and the one before is told.", () => {
   const node = new VirtualNode();
   const first = node.native("same");
+  const member = node.native("member");
+  first.ok({ op: "subscribe", filter: "a", credit: 9 });
+  for (const one of [first, member])
+    one.ok({ op: "subscribe", filter: "g", group: "g", credit: 9 });
   const device = node.connect("same");
   assert.equal(first.takeAll("error")[0]?.code, "taken-over");
   assert.ok(first.isClosed);
-  node.native("same");
+  const second = node.native("same");
   assert.ok(device.link.isClosed);
+  second.ok({ op: "subscribe", filter: "a", credit: 9 });
+  assert.equal(node.broker.subscriptionCount, 2);
+  second.ok({ op: "publish", topic: "a" });
+  assert.equal(second.takeAll("event").length, 1);
+  second.ok({ op: "publish", topic: "g" });
+  assert.equal(member.takeAll("event").length, 1);
 });
 
 test("A kick is told, and silence is asked and ended.", () => {
@@ -289,4 +299,22 @@ test("Requests are counted by what was asked and what was said.", () => {
     "ping ok 1",
     "queue.info not-found 1",
   ]);
+});
+
+test("A client that does not read gets nothing into its polls until it does.", () => {
+  const node = new VirtualNode();
+  const client = node.native("c");
+  const polls = [1, 2].map(() => client.begin({ op: "receive", queue: "q", waitMs: 60_000 }));
+  client.link.hasRoom = false;
+  node.native("o").ok({ op: "send", queue: "q", messages: [{}, {}] });
+  assert.deepEqual(
+    polls.map((id) => client.answerTo(id)),
+    [undefined, undefined],
+  );
+  client.link.hasRoom = true;
+  client.connection.onRoom();
+  assert.deepEqual(
+    polls.map((id) => deliveriesOf(client.answerTo(id)).length),
+    [1, 1],
+  );
 });

@@ -141,7 +141,9 @@ async function answer(
 ): Promise<void> {
   const { op: _op, sub: _sub, request, ...content } = frame;
   const aborter = new AbortController();
-  const timer = setTimeout(() => aborter.abort(), frame.deadlineMs);
+  const { deadlineMs } = frame as { readonly deadlineMs?: number };
+  const timer =
+    deadlineMs === undefined ? undefined : setTimeout(() => aborter.abort(), deadlineMs);
   let reply: Content & { readonly error?: string };
   try {
     reply = contentOf((await handler({ ...content, signal: aborter.signal })) ?? {});

@@ -25,7 +25,7 @@ const EXIT_USAGE = 2;
 const ROUNDS_MAX = 100;
 const SECONDS_MAX = 600;
 const MINUTES_MAX = 1_440;
-const SUITE_SECONDS = 1.5;
+const SUITE_SECONDS = 1.2;
 const SUITE_MINUTES = 29;
 const RESULTS = join(import.meta.dirname, "results");
 
@@ -141,7 +141,7 @@ function list(flag: string, description: string, known: readonly string[]): Opti
 function addCommonOptions(command: Command, names: readonly string[], seconds: number): Command {
   return command
     .option("--seconds <S>", "length of a measured window", numberUpTo(SECONDS_MAX, false), seconds)
-    .addOption(list("--scenario <name,...>", "only these scenarios", names))
+    .addOption(list("--scenario <name...>", "only these scenarios", names))
     .option("--data <folder>", "where brokers keep their files meanwhile", existingFolder, tmpdir())
     .option("--json", "print JSON instead of a table", false);
 }
@@ -162,7 +162,7 @@ function addSuite(program: Command): void {
       numberUpTo(MINUTES_MAX, false),
       SUITE_MINUTES,
     )
-    .addOption(list("--peer <name,...>", "only these brokers", namesOf(SUITE_PEERS)))
+    .addOption(list("--peer <name...>", "only these brokers", namesOf(SUITE_PEERS)))
     .option("--list", "name scenarios and brokers, and run nothing", false)
     .option("--no-build", "measure RillMQ as it is, built or not")
     .action(suite);
@@ -180,7 +180,7 @@ function createProgram(): Command {
     3,
   )
     .option("--rounds <N>", "interleaved runs of each scenario", numberUpTo(ROUNDS_MAX, true), 3)
-    .addOption(list("--peer <name,...>", "only these brokers", namesOf(PEERS)))
+    .addOption(list("--peer <name...>", "only these brokers", namesOf(PEERS)))
     .action(smoke);
   addCommonOptions(
     program.command("selftest").description("the load generators' own ceiling, without a broker"),

@@ -142,3 +142,32 @@ test("An event that was under way is not published twice: its publisher is told 
   );
   await kill;
 });
+
+test("A durable consumer and a plain reader of a stream go on behind what they had after a kill.", async (t) => {
+  const edge = await new Edge(t).start();
+  const client = await connect(edge.url, FAST);
+  t.after(() => client.close(0));
+  await client.streams.appendAll("log", ["a", "b"]);
+  let resumed = 0;
+  const onResumed = (): void => {
+    resumed++;
+  };
+  const from = { at: "first" } as const;
+  const durable = await client.streams.consume("log", { consumer: "c", from, onResumed });
+  const plain = await client.streams.consume("log", { from, onResumed });
+  for (const expected of ["a", "b"]) {
+    const record = (await durable.next()).value;
+    assert.equal(record && textOf(record), expected);
+    await record?.ack();
+    const read = (await plain.next()).value;
+    assert.equal(read && textOf(read), expected);
+  }
+  await edge.kill();
+  await edge.start();
+  await eventually("both are back", () => resumed === 2, 10_000);
+  await client.streams.append("log", "c");
+  for (const reader of [durable, plain]) {
+    const record = (await reader.next()).value;
+    assert.equal(record && textOf(record), "c");
+  }
+});

@@ -5,14 +5,15 @@
  *     block    state of 256 sequences where it is not the plain one, under a prefix and the block's number:u64 (big endian)
  *
  * A block is: version:u8, number of runs of settled sequences, per run its distance from the end of the run before and its length;
- * then number of deliveries, per delivery the distance of its sequence from the one before, how often it was handed out, and
- * until when it is hidden (milliseconds since 1970; 0: it is not); varints throughout.
+ * then number of deliveries, per delivery the distance of its sequence from the one before, how often it was handed out,
+ * until when it is hidden (a time of the log; 0: it is not), and for how long it was then to be; varints throughout. Version 1 has not the last.
  */
 import { ByteWriter } from "../lib/byte-writer.ts";
 import { copyBytes } from "../lib/copy-bytes.ts";
 import { VarintReader, writeVarint } from "../lib/varint.ts";
 
-const VERSION = 1;
+const HEAD_VERSION = 1;
+const VERSION = 2;
 
 /** Sequences in one block. */
 export const BLOCK_SEQUENCES = 256;
@@ -36,7 +37,7 @@ export interface DeliveryHead {
 
 export function encodeHead({ floor }: DeliveryHead): Uint8Array {
   scratch.clear();
-  scratch.writeByte(VERSION);
+  scratch.writeByte(HEAD_VERSION);
   writeVarint(scratch, floor);
   return copyBytes(scratch.bytes, 0, scratch.end);
 }
@@ -45,7 +46,7 @@ export function decodeHead(value: Uint8Array): DeliveryHead | undefined {
   const reader = new VarintReader(value);
   const version = reader.readByte();
   const floor = reader.readVarint();
-  return version === VERSION && !reader.isBroken ? { floor } : undefined;
+  return version === HEAD_VERSION && !reader.isBroken ? { floor } : undefined;
 }
 
 /** A sequence that was handed out before and is not settled. */
@@ -54,6 +55,8 @@ export interface HandedOut {
   readonly count: number;
   /** Others do not get it before; 0: they do. */
   readonly hiddenUntil: number;
+  /** For how long, at the time at which that was said, in milliseconds. */
+  readonly hiddenForMs: number;
 }
 
 export interface DeliveryBlock {
@@ -76,10 +79,11 @@ export function encodeBlock(block: number, { settled, handedOut }: DeliveryBlock
   }
   at = block * BLOCK_SEQUENCES;
   writeVarint(scratch, handedOut.length);
-  for (const { sequence, count, hiddenUntil } of handedOut) {
+  for (const { sequence, count, hiddenUntil, hiddenForMs } of handedOut) {
     writeVarint(scratch, sequence - at);
     writeVarint(scratch, count);
     writeVarint(scratch, Math.ceil(hiddenUntil));
+    writeVarint(scratch, Math.ceil(hiddenForMs));
     at = sequence;
   }
   return copyBytes(scratch.bytes, 0, scratch.end);
@@ -88,7 +92,8 @@ export function encodeBlock(block: number, { settled, handedOut }: DeliveryBlock
 /** Undefined when it is damaged. */
 export function decodeBlock(block: number, value: Uint8Array): DeliveryBlock | undefined {
   const reader = new VarintReader(value);
-  if (reader.readByte() !== VERSION) return undefined;
+  const version = reader.readByte();
+  if (version < 1 || version > VERSION) return undefined;
   const end = (block + 1) * BLOCK_SEQUENCES;
   const settled: { from: number; to: number }[] = [];
   let at = block * BLOCK_SEQUENCES;
@@ -105,8 +110,9 @@ export function decodeBlock(block: number, value: Uint8Array): DeliveryBlock | u
     at += reader.readVarint();
     const count = reader.readVarint();
     const hiddenUntil = reader.readVarint();
+    const hiddenForMs = version === 1 ? 0 : reader.readVarint();
     if (at >= end) return undefined;
-    handedOut.push({ sequence: at, count, hiddenUntil });
+    handedOut.push({ sequence: at, count, hiddenUntil, hiddenForMs });
   }
   return reader.isBroken ? undefined : { settled, handedOut };
 }

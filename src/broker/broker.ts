@@ -449,6 +449,8 @@ export class Broker implements StoreEvents {
   onAged(): void {
     this.sessions.scheduleExpiries();
     this.retained.scheduleExpiries(this.clock);
+    this.queues.onAged();
+    this.consumers.onAged();
   }
 
   /** When `onTime` wants to be called next. */

@@ -131,6 +131,13 @@ export class Consumers {
     return needed;
   }
 
+  /** Time spent off has become known. */
+  onAged(): void {
+    for (const consumers of this.#byStream.values()) {
+      for (const { deliveries } of consumers.values()) deliveries.onAged();
+    }
+  }
+
   /** The open group is being sealed. */
   onSealing(): void {
     for (const consumers of this.#byStream.values()) {

@@ -2,7 +2,7 @@
  * Messages of queues that nobody gets yet: rows in the order in which they are due (queue-records.ts). When one is due it moves to its
  * queue's log, in one commit. In memory is only when the next is due, however many there are.
  */
-import type { Clock, Instant } from "../lib/clock.ts";
+import { type Clock, type Instant, missedSince } from "../lib/clock.ts";
 import type { Deadline, DeadlineHeap } from "../lib/deadline-heap.ts";
 import type { Due } from "./due.ts";
 import type { Message } from "./message.ts";
@@ -13,6 +13,7 @@ import type { TopicTable } from "./topic.ts";
 
 /** Rows moved or read in one step. */
 const STEP_ROWS = 500;
+const NUMBERS_PER_MS = 1_024;
 /** Between steps when there is more that is due. */
 const STEP_MS = 1;
 
@@ -50,11 +51,15 @@ export class DelayedMessages implements Due {
 
   /** Stages a message that is due at `dueAt`; returns what it takes, in bytes. */
   add(dueAt: Instant, queue: number, message: Message): number {
+    return this.#put(dueAt, queue, encodeMessageRecord(message));
+  }
+
+  #put(dueAt: Instant, queue: number, value: Uint8Array): number {
     const { store, clock } = this.#context;
     // Two with one number, queue and time would be one row; after a restart it goes on above all there are.
-    this.#lastNumber = Math.max(this.#lastNumber + 1, Math.floor(clock.now()) * 1_024);
+    const number = Math.floor(clock.now()) * NUMBERS_PER_MS;
+    this.#lastNumber = Math.max(this.#lastNumber + 1, number);
     const key = delayedKey(dueAt, queue, this.#lastNumber);
-    const value = encodeMessageRecord(message);
     store.put("meta", key, value);
     this.#forgetFlushed();
     this.#staged.push({ key, queue, dueAt, commit: store.openCommit });
@@ -79,7 +84,23 @@ export class DelayedMessages implements Due {
       }
     }
     if (first !== undefined) this.#schedule(first);
+    this.onAged();
     return damaged;
+  }
+
+  /** Time spent off has become known: what was sent before is due earlier by it, and has a row there. */
+  onAged(): void {
+    const { clock, store } = this.#context;
+    for (const [key, value] of [...this.#rows()]) {
+      if (this.#gone.has(nameOf(key))) continue;
+      const { dueAt, queue, number } = delayedOf(key);
+      // Numbers are made of the time at which a row is written.
+      const missedMs = missedSince(clock, Math.floor(number / NUMBERS_PER_MS) as Instant);
+      if (missedMs < 1) continue;
+      this.#remove(key);
+      this.#put(Math.max(clock.now(), dueAt - missedMs) as Instant, queue, value);
+    }
+    if (store.refusal() !== "failed") this.#forgetFlushed();
   }
 
   /** Removes all of a queue. */

@@ -13,10 +13,11 @@
  * delivery is named by sequence and count: whoever has it may settle it until the record was handed to somebody
  * else, also after a reconnect or a restart. The file is long because every step moves a record between these states.
  */
-import { after, type Clock, type Instant } from "../lib/clock.ts";
+import { after, type Clock, type Instant, missedSince } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
 import { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { IntervalSet } from "../lib/interval-set.ts";
+import type { HandedOut } from "./block-records.ts";
 import { type BlockKeys, DeliveryBlocks } from "./delivery-blocks.ts";
 import { isExpired } from "./message.ts";
 import type { CommitNumber, LogId, LogRecord, Sequence, Store } from "./store.ts";
@@ -79,6 +80,9 @@ interface Entry {
   /** In whose hands; undefined: nobody's (any more). */
   receiver: Receiver | undefined;
   hidden: Deadline<Entry> | undefined;
+  /** While it is hidden: until when, in the log's time, and for how long that was to be. Time spent off makes it shorter. */
+  until: number;
+  forMs: number;
 }
 
 /** What became of settling several deliveries. */
@@ -158,9 +162,9 @@ export class Deliveries {
       for (const { from, to } of settled) {
         if (to >= this.#floor) this.#settled.add(Math.max(from, this.#floor), to);
       }
-      for (const { sequence, count, hiddenUntil } of handedOut) {
-        if (sequence >= this.#floor) this.#recoverEntry(sequence, count, hiddenUntil, now);
-        this.#next = Math.max(this.#next, sequence + 1);
+      for (const open of handedOut) {
+        if (open.sequence >= this.#floor) this.#recoverEntry(open, now);
+        this.#next = Math.max(this.#next, open.sequence + 1);
       }
     }
     const runs = this.#settled.runs();
@@ -171,11 +175,40 @@ export class Deliveries {
     return damaged;
   }
 
-  #recoverEntry(sequence: number, count: number, hiddenUntil: number, now: Instant): void {
-    const entry: Entry = { sequence, count, receiver: undefined, hidden: undefined };
+  #recoverEntry(open: HandedOut, now: Instant): void {
+    const { sequence, count } = open;
+    const entry: Entry = {
+      sequence,
+      count,
+      receiver: undefined,
+      hidden: undefined,
+      until: 0,
+      forMs: 0,
+    };
     this.#entries.set(sequence, entry);
-    if (hiddenUntil > now) entry.hidden = this.#hidden.add(hiddenUntil as Instant, entry);
+    entry.until = open.hiddenUntil;
+    entry.forMs = open.hiddenForMs;
+    const hiddenUntil = this.#dueOf(entry);
+    if (hiddenUntil > now) entry.hidden = this.#hidden.add(hiddenUntil, entry);
     else this.#free(entry);
+  }
+
+  /** When it is not hidden any more, time spent off included. */
+  #dueOf({ until, forMs }: Entry): Instant {
+    return (until - missedSince(this.#context.clock, (until - forMs) as Instant)) as Instant;
+  }
+
+  /** Time spent off has become known. */
+  onAged(): void {
+    for (const entry of this.#entries.values()) {
+      const { hidden } = entry;
+      if (hidden === undefined) continue;
+      const due = this.#dueOf(entry);
+      if (due >= hidden.at) continue;
+      this.#hidden.cancel(hidden);
+      entry.hidden = this.#hidden.add(due, entry);
+    }
+    this.#reschedule();
   }
 
   /** Below `next` and neither settled nor known: its first handing-over did not get to disk. */
@@ -183,7 +216,14 @@ export class Deliveries {
     for (const { from, to } of this.#settled.missing(this.#floor, this.#next - 1)) {
       for (let sequence = from; sequence <= to; sequence++) {
         if (this.#entries.has(sequence)) continue;
-        const entry: Entry = { sequence, count: 0, receiver: undefined, hidden: undefined };
+        const entry: Entry = {
+          sequence,
+          count: 0,
+          receiver: undefined,
+          hidden: undefined,
+          until: 0,
+          forMs: 0,
+        };
         this.#entries.set(sequence, entry);
         this.#free(entry);
       }
@@ -288,7 +328,7 @@ export class Deliveries {
   reject(deliveries: readonly number[], delayMs: number): Settled {
     const now = this.#context.clock.now();
     const settled = this.#each(deliveries, (entry) => {
-      if (delayMs > 0 && !this.#isExhausted(entry)) this.#hide(entry, after(now, delayMs));
+      if (delayMs > 0 && !this.#isExhausted(entry)) this.#hide(entry, after(now, delayMs), now);
       else this.#returned(entry);
     });
     this.#reschedule();
@@ -297,9 +337,10 @@ export class Deliveries {
 
   /** Hidden for so long from now on. */
   extend(deliveries: readonly number[], visibilityMs: number): Settled {
-    const until = after(this.#context.clock.now(), visibilityMs);
+    const now = this.#context.clock.now();
+    const until = after(now, visibilityMs);
     const settled = this.#each(deliveries, (entry, receiver) => {
-      this.#hide(entry, until);
+      this.#hide(entry, until, now);
       entry.receiver = receiver;
     });
     this.#reschedule();
@@ -384,7 +425,7 @@ export class Deliveries {
     this.#blocks.stage(this.#floor, this.#settled, (sequence) => {
       const entry = this.#entries.get(sequence);
       if (entry === undefined || entry.count === 0) return undefined;
-      return { sequence, count: entry.count, hiddenUntil: entry.hidden?.at ?? 0 };
+      return { sequence, count: entry.count, ...hiddenOf(entry) };
     });
   }
 
@@ -418,7 +459,14 @@ export class Deliveries {
       } else {
         let entry = this.#entries.get(sequence);
         if (entry === undefined) {
-          entry = { sequence, count: 0, receiver: undefined, hidden: undefined };
+          entry = {
+            sequence,
+            count: 0,
+            receiver: undefined,
+            hidden: undefined,
+            until: 0,
+            forMs: 0,
+          };
           this.#entries.set(sequence, entry);
         }
         return { entry, record };
@@ -441,8 +489,8 @@ export class Deliveries {
     entry.receiver = receiver;
     const visibleAt = after(now, receiver.visibilityMs);
     const isBounded = receiver.visibilityMs < Number.POSITIVE_INFINITY;
-    entry.hidden = isBounded ? this.#hidden.add(visibleAt, entry) : undefined;
-    this.#blocks.touch(entry.sequence);
+    if (isBounded) this.#hide(entry, visibleAt, now);
+    else this.#blocks.touch(entry.sequence);
     receiver.deliver({
       delivery: entry.sequence * NAME_FACTOR + entry.count,
       record,
@@ -494,8 +542,10 @@ export class Deliveries {
     this.#blocks.touch(entry.sequence);
   }
 
-  #hide(entry: Entry, until: Instant): void {
+  #hide(entry: Entry, until: Instant, now: Instant): void {
     entry.hidden = this.#hidden.add(until, entry);
+    entry.until = until;
+    entry.forMs = until - now;
     this.#blocks.touch(entry.sequence);
   }
 
@@ -551,6 +601,11 @@ export class Deliveries {
     if (at !== undefined) this.#context.schedule(at);
   }
 }
+
+const hiddenOf = ({ hidden, until, forMs }: Entry) =>
+  hidden === undefined
+    ? { hiddenUntil: 0, hiddenForMs: 0 }
+    : { hiddenUntil: until, hiddenForMs: forMs };
 
 /** Index of the first element that is not below `value`. */
 function lowerBound(sorted: readonly number[], value: number): number {

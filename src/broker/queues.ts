@@ -314,6 +314,12 @@ export class Queues {
     }
   }
 
+  /** Time spent off has become known. */
+  onAged(): void {
+    for (const { deliveries } of this.#queues.values()) deliveries.onAged();
+    this.#delayed.onAged();
+  }
+
   /** Once a second: what is too old is forgotten or given up. */
   onChores(now: Instant): void {
     let windowMs = 0;

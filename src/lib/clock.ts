@@ -13,5 +13,9 @@ export interface Clock {
   wallOf(stamp: Instant): number;
 }
 
+/** How much earlier than it was thought what was set at `stamp` is due: time spent off that the log's time does not have. */
+export const missedSince = (clock: Clock, stamp: Instant): number =>
+  clock.since(stamp) - (clock.now() - stamp);
+
 /** Adds `ms` milliseconds to an instant. */
 export const after = (instant: Instant, ms: number): Instant => (instant + ms) as Instant;

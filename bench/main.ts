@@ -3,6 +3,7 @@ import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { patternsText, runPatternBench } from "./patterns/run-patterns.ts";
 import { selftestText, smokeJson, smokeText } from "./report.ts";
 import { SMOKE_SCENARIOS } from "./scenario.ts";
 import { runSelftest } from "./selftest.ts";
@@ -97,6 +98,12 @@ async function smoke(options: SmokeCommandOptions): Promise<void> {
   if (faultsOf(report).length > 0) process.exitCode = EXIT_FAILED;
 }
 
+async function patterns(options: CommonOptions & { readonly rounds: number }): Promise<void> {
+  const { rounds, seconds, data: dataFolder } = options;
+  const report = await runPatternBench({ rounds, seconds, dataFolder, onProgress });
+  deliver("patterns", patternsText(report), { kind: "patterns", ...report }, options.json);
+}
+
 async function selftest(options: CommonOptions): Promise<void> {
   const { seconds, data: dataFolder } = options;
   const scenarios = named(SMOKE_SCENARIOS, options.scenario);
@@ -187,6 +194,14 @@ function createProgram(): Command {
     smokeNames,
     3,
   ).action(selftest);
+  program
+    .command("patterns")
+    .description("queues, streams and requests over the native protocol beside JetStream")
+    .option("--rounds <N>", "interleaved runs", numberUpTo(ROUNDS_MAX, true), 3)
+    .option("--seconds <S>", "length of a measured window", numberUpTo(SECONDS_MAX, false), 3)
+    .option("--data <folder>", "where servers keep their files meanwhile", existingFolder, tmpdir())
+    .option("--json", "print JSON instead of a table", false)
+    .action(patterns);
   program
     .command("report")
     .description("docs/performance.md and its charts from the JSON of a bench")

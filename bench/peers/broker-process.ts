@@ -10,7 +10,7 @@ const READY_POLL_MS = 20;
 const STOP_MS_MAX = 5_000;
 /** How much of the end of what a broker wrote is kept for the message when it fails. */
 const OUTPUT_CHARACTERS_MAX = 2_000;
-const READY_LINE = /^ready pid=(\d+) (?:mqtts?|wss?):\/\/127\.0\.0\.1:(\d+)/m;
+const READY_LINE = /^ready pid=(\d+) (?:mqtts?|wss?|rills?):\/\/127\.0\.0\.1:(\d+)/m;
 
 /** Every broker running, so that none survives the bench. */
 const alive = new Set<ChildProcess>();
@@ -49,7 +49,7 @@ export class BrokerProcess {
   }
 
   /**
-   * Starts a broker that says `ready pid=PID mqtt://127.0.0.1:PORT` (or mqtts, ws, wss) on standard output once it accepts.
+   * Starts a broker that says `ready pid=PID mqtt://127.0.0.1:PORT` (or mqtts, ws, wss, rill, rills) on standard output once it accepts.
    * Rejects with the end of its output when it does not within 20 s.
    */
   static async startUntilReadyLine(

@@ -12,6 +12,9 @@ const QOS2_SINCE = 10;
 let command = "nats-server";
 let minor = 0;
 
+/** How nats-server is called here; after it was probed. */
+export const natsCommand = (): string => command;
+
 /** nats-server's MQTT; what is not QoS 0 goes through its JetStream, in files. */
 export const nats: Peer = {
   name: "nats",

@@ -48,7 +48,8 @@ export class PatternClient {
     });
     await once(webSocket, "open", { signal: AbortSignal.timeout(CONNECT_MS_MAX) });
     this.#webSocket = webSocket;
-    const welcome = await new Promise<Answer>((resolve) => {
+    const welcome = await new Promise<Answer>((resolve, reject) => {
+      webSocket.once("close", () => reject(new Error("closed before the welcome")));
       this.ask({ op: "hello", versions: [1], clientId: this.clientId }, resolve);
     });
     if (welcome.op !== "welcome") throw new Error(JSON.stringify(welcome));

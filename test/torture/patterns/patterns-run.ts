@@ -162,7 +162,10 @@ class PatternRun {
       timer = setTimeout(() => reject(stands), STEP_MS_MAX);
     });
     try {
-      await Promise.race([struck, late]);
+      await Promise.race([struck, late]).catch((error: unknown) => {
+        // What was found says more than that a step does not come.
+        if (this.#found.length === 0) throw error;
+      });
     } finally {
       clearTimeout(timer);
     }
@@ -199,7 +202,8 @@ class PatternRun {
 
   async #connect(broker: BrokerProcess): Promise<void> {
     const [url = ""] = broker.urls;
-    await Promise.all(this.#clients.map((client) => client.connect(url)));
+    const all = await Promise.allSettled(this.#clients.map((client) => client.connect(url)));
+    for (const one of all) if (one.status === "rejected") throw one.reason;
   }
 
   /** Nothing new is sent; what there is is taken and acknowledged. */

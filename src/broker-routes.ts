@@ -58,9 +58,12 @@ function shownClient(session: Session): Readonly<Record<string, unknown>> {
 /** The same with its subscriptions. */
 function shownWhole(session: Session): Readonly<Record<string, unknown>> {
   const subscribedTo: unknown[] = [];
-  for (const { isReplaying: _isReplaying, ...shown } of session.subscriptions.values()) {
+  for (const subscription of session.subscriptions.values()) {
     if (subscribedTo.length >= SUBSCRIPTIONS_SHOWN_MAX) break;
-    subscribedTo.push(shown);
+    const { topicFilter, qos, noLocal, retainAsPublished, retainHandling } = subscription;
+    const { subscriptionId } = subscription;
+    const options = { topicFilter, qos, noLocal, retainAsPublished, retainHandling };
+    subscribedTo.push(subscriptionId === undefined ? options : { ...options, subscriptionId });
   }
   return { ...shownClient(session), subscribedTo };
 }

@@ -17,17 +17,17 @@ interface Cost {
  * Writes and commits are exact.
  */
 const BUDGETS: Readonly<Record<string, Cost>> = {
-  "QoS 0, one at a time": { allocatedBytes: 450, writes: 1, commits: 0 },
+  "QoS 0, one at a time": { allocatedBytes: 190, writes: 1, commits: 0 },
   "QoS 0, batched": { allocatedBytes: 175, writes: 1 / 32, commits: 0 },
   "QoS 0, to 100 subscribers": { allocatedBytes: 160, writes: 1, commits: 0 },
   "QoS 0, batched, to 100 subscribers": { allocatedBytes: 155, writes: 1 / 32, commits: 0 },
   "QoS 1 into nothing": { allocatedBytes: 90, writes: 1 / 100, commits: 0 },
-  "QoS 1, one at a time": { allocatedBytes: 1_850, writes: 2, commits: 0 },
+  "QoS 1, one at a time": { allocatedBytes: 1_400, writes: 2, commits: 0 },
   "QoS 1, clean session": { allocatedBytes: 920, writes: 2 / 50, commits: 0 },
   "QoS 1 into a stream": { allocatedBytes: 1_020, writes: 1 / 100, commits: 1.1 / 100 },
-  "QoS 1 into a stream, one at a time": { allocatedBytes: 10_000, writes: 1, commits: 1 },
+  "QoS 1 into a stream, one at a time": { allocatedBytes: 8_500, writes: 1, commits: 1 },
   "QoS 1 into a stream and a durable session": {
-    allocatedBytes: 1_850,
+    allocatedBytes: 1_300,
     writes: 2 / 50,
     commits: 1.1 / 50,
   },

@@ -27,7 +27,7 @@ const BUDGETS: Readonly<Record<string, Cost>> = {
   "QoS 1 into a stream": { allocatedBytes: 1_020, writes: 1 / 100, commits: 1.1 / 100 },
   "QoS 1 into a stream, one at a time": { allocatedBytes: 8_500, writes: 1, commits: 1 },
   "QoS 1 into a stream and a durable session": {
-    allocatedBytes: 1_300,
+    allocatedBytes: 1_600,
     writes: 2 / 50,
     commits: 1.1 / 50,
   },

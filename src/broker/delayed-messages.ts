@@ -8,6 +8,7 @@ import type { Due } from "./due.ts";
 import type { Message } from "./message.ts";
 import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
 import { DELAYED_PREFIX, delayedKey, delayedOf } from "./queue-records.ts";
+import { scanRows } from "./scan-rows.ts";
 import type { CommitNumber, Store } from "./store.ts";
 import type { TopicTable } from "./topic.ts";
 
@@ -156,17 +157,8 @@ export class DelayedMessages implements Due {
     }
   }
 
-  *#rows(): Generator<[key: Uint8Array, value: Uint8Array]> {
-    let from: Uint8Array | undefined;
-    for (;;) {
-      const rows = this.#context.store.scan("meta", DELAYED_PREFIX, from, STEP_ROWS);
-      yield* rows;
-      const last = rows[rows.length - 1];
-      if (last === undefined || rows.length < STEP_ROWS) return;
-      // The least key behind the last one.
-      from = new Uint8Array(last[0].length + 1);
-      from.set(last[0]);
-    }
+  #rows(): Generator<[key: Uint8Array, value: Uint8Array]> {
+    return scanRows(this.#context.store, DELAYED_PREFIX, STEP_ROWS);
   }
 
   #schedule(at: Instant): void {

@@ -4,6 +4,7 @@
  * owner gets what is its own (`session-records.ts` draws the keys).
  */
 import { decodeKeptLease, type KeptLeaseRecord } from "./kept-leases.ts";
+import { scanRows } from "./scan-rows.ts";
 import { decodeSent, type SentRecord } from "./sent-records.ts";
 import {
   NUMBERED_PREFIXES,
@@ -72,11 +73,10 @@ export class NumberedRecords {
   recoverSubscriptions(
     take: (number: number, topicFilter: string, value: Uint8Array) => boolean,
   ): void {
-    const [prefix = 0] = SUBSCRIPTION_PREFIX;
-    this.#scanAll(prefix, STEP_KEYS, (key, value) => {
+    for (const [key, value] of scanRows(this.#store, SUBSCRIPTION_PREFIX, STEP_KEYS)) {
       const number = sessionNumberOf(key);
       if (!take(number, topicFilterOf(key), value)) this.#orphans.add(number);
-    });
+    }
   }
 
   /** Gives each owner what is its own, in pages; what has no owner is swept. */
@@ -91,26 +91,30 @@ export class NumberedRecords {
       return owner;
     };
     const [references, sent, kept, received] = NUMBERED_PREFIXES;
-    this.#scanAll(references, STEP_KEYS, (key, value) => {
+    const rowsOf = (prefix: number, rowsMax: number) =>
+      scanRows(this.#store, Uint8Array.of(prefix), rowsMax);
+    for (const [key, value] of rowsOf(references, STEP_KEYS)) {
       const head = referencesHeadOf(value);
       ownerOf(key)?.recoverReferences(ordinalOf(key), head);
-    });
+    }
     const under = new Map<NumberedOwner, [Ordinal, SentRecord][]>();
-    this.#scanAll(sent, STEP_KEYS, (key, value) => {
+    for (const [key, value] of rowsOf(sent, STEP_KEYS)) {
       const owner = ownerOf(key);
-      if (owner === undefined) return;
+      if (owner === undefined) continue;
       const record = decodeSent(value);
       // Damaged: the message is sent as if it had not been before.
-      if (record === undefined) return;
+      if (record === undefined) continue;
       const known = under.get(owner) ?? [];
       known.push([ordinalOf(key), record]);
       under.set(owner, known);
-    });
+    }
     for (const [owner, deliveries] of under) owner.recoverSent(deliveries);
-    this.#scanAll(kept, STEP_MESSAGES, (key, value) => {
+    for (const [key, value] of rowsOf(kept, STEP_MESSAGES)) {
       this.#recoverKept(ownerOf(key), key, value);
-    });
-    this.#scanAll(received, STEP_KEYS, (key) => ownerOf(key)?.recoverReceived(packetIdOf(key)));
+    }
+    for (const [key] of rowsOf(received, STEP_KEYS)) {
+      ownerOf(key)?.recoverReceived(packetIdOf(key));
+    }
     for (const number of orphans) {
       this.noteUsed(number);
       this.#sweeper.addRecovered(number);
@@ -128,23 +132,4 @@ export class NumberedRecords {
     // Damaged: it can only go.
     this.#store.remove("meta", key);
   }
-
-  #scanAll(
-    prefix: number,
-    stepKeys: number,
-    onRow: (key: Uint8Array, value: Uint8Array) => void,
-  ): void {
-    let from: Uint8Array | undefined;
-    for (;;) {
-      const rows = this.#store.scan("meta", Uint8Array.of(prefix), from, stepKeys);
-      for (const [key, value] of rows) if (!isSameKey(key, from)) onRow(key, value);
-      const last = rows[rows.length - 1];
-      if (last === undefined || rows.length < stepKeys) return;
-      // A key that was found: long ones are not in their order (see `Store.scan`).
-      from = last[0];
-    }
-  }
 }
-
-const isSameKey = (a: Uint8Array, b: Uint8Array | undefined): boolean =>
-  b !== undefined && a.length === b.length && a.every((byte, i) => byte === b[i]);

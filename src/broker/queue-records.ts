@@ -7,6 +7,7 @@
  *     74 due:u64 queue:u32 number:u64  delayed message, see message-record.ts
  */
 import type { BlockKeys } from "./delivery-blocks.ts";
+import { numberKey, textKey } from "./record-keys.ts";
 
 const KEY_QUEUE = 0x70;
 const KEY_HEAD = 0x71;
@@ -19,20 +20,7 @@ const text = new TextDecoder();
 export const QUEUE_PREFIX = Uint8Array.of(KEY_QUEUE);
 export const DELAYED_PREFIX = Uint8Array.of(KEY_DELAYED);
 
-export function queueKey(name: string): Uint8Array {
-  const bytes = utf8.encode(name);
-  const key = new Uint8Array(bytes.length + 1);
-  key[0] = KEY_QUEUE;
-  key.set(bytes, 1);
-  return key;
-}
-
-const numberKey = (kind: number, queue: number): Uint8Array => {
-  const key = new Uint8Array(5);
-  key[0] = kind;
-  new DataView(key.buffer).setUint32(1, queue);
-  return key;
-};
+export const queueKey = (name: string): Uint8Array => textKey(KEY_QUEUE, name);
 
 /** Where the state of its deliveries is kept. */
 export const queueBlockKeys = (queue: number): BlockKeys => ({

@@ -29,6 +29,7 @@ import { ByteWriter } from "../lib/byte-writer.ts";
 import { copyBytes } from "../lib/copy-bytes.ts";
 import { VarintReader, writeVarint } from "../lib/varint.ts";
 import type { QoS } from "./message.ts";
+import { numberKey, textKey } from "./record-keys.ts";
 import type { LogId, Ordinal, Sequence } from "./store.ts";
 
 /** Largest Subscription Identifier [MQTT 5.0 section 3.8.2.1.2]. */
@@ -73,21 +74,6 @@ export interface Reference {
   readonly subscriptionIds: readonly number[] | undefined;
 }
 
-const textKey = (prefix: number, name: string): Uint8Array => {
-  const bytes = utf8.encode(name);
-  const key = new Uint8Array(bytes.length + 1);
-  key[0] = prefix;
-  key.set(bytes, 1);
-  return key;
-};
-
-const numberKey = (prefix: number, session: number, bytes: number): Uint8Array => {
-  const key = new Uint8Array(5 + bytes);
-  key[0] = prefix;
-  new DataView(key.buffer).setUint32(1, session);
-  return key;
-};
-
 const ordinalKey = (prefix: number, session: number, ordinal: number): Uint8Array => {
   const key = numberKey(prefix, session, 8);
   new DataView(key.buffer).setBigUint64(5, BigInt(ordinal));
@@ -112,7 +98,7 @@ export const sharedNameOf = (key: Uint8Array): string => text.decode(key.subarra
 /** The prefix of all subscriptions' keys. */
 export const SUBSCRIPTION_PREFIX = Uint8Array.of(KEY_SUBSCRIPTION);
 export const subscriptionsPrefix = (session: number): Uint8Array =>
-  numberKey(KEY_SUBSCRIPTION, session, 0);
+  numberKey(KEY_SUBSCRIPTION, session);
 export function subscriptionKey(session: number, topicFilter: string): Uint8Array {
   const bytes = utf8.encode(topicFilter);
   const key = numberKey(KEY_SUBSCRIPTION, session, bytes.length);
@@ -121,21 +107,20 @@ export function subscriptionKey(session: number, topicFilter: string): Uint8Arra
 }
 export const topicFilterOf = (key: Uint8Array): string => text.decode(key.subarray(5));
 
-export const referencesPrefix = (session: number): Uint8Array =>
-  numberKey(KEY_REFERENCES, session, 0);
+export const referencesPrefix = (session: number): Uint8Array => numberKey(KEY_REFERENCES, session);
 export const referencesKey = (session: number, firstOrdinal: number): Uint8Array =>
   ordinalKey(KEY_REFERENCES, session, firstOrdinal);
-export const spilledPrefix = (session: number): Uint8Array => numberKey(KEY_SPILLED, session, 0);
+export const spilledPrefix = (session: number): Uint8Array => numberKey(KEY_SPILLED, session);
 export const spilledKey = (session: number, ordinal: number): Uint8Array =>
   ordinalKey(KEY_SPILLED, session, ordinal);
-export const sentPrefix = (session: number): Uint8Array => numberKey(KEY_SENT, session, 0);
+export const sentPrefix = (session: number): Uint8Array => numberKey(KEY_SENT, session);
 export const sentKey = (session: number, ordinal: number): Uint8Array =>
   ordinalKey(KEY_SENT, session, ordinal);
 /** The ordinal in a references key or a sent key. */
 export const ordinalOf = (key: Uint8Array): Ordinal =>
   Number(new DataView(key.buffer, key.byteOffset, key.byteLength).getBigUint64(5)) as Ordinal;
-export const receivedPrefix = (session: number): Uint8Array => numberKey(KEY_RECEIVED, session, 0);
-export const keptPrefix = (session: number): Uint8Array => numberKey(KEY_KEPT, session, 0);
+export const receivedPrefix = (session: number): Uint8Array => numberKey(KEY_RECEIVED, session);
+export const keptPrefix = (session: number): Uint8Array => numberKey(KEY_KEPT, session);
 /** Of a QoS 2 message that the session keeps for the shared subscription with the number `shared`. */
 export function keptLeaseKey(session: number, ordinal: number, shared: number): Uint8Array {
   const key = numberKey(KEY_KEPT, session, 12);

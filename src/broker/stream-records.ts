@@ -7,6 +7,7 @@
  *     7c consumer:u32 …    blocks of them
  */
 import type { BlockKeys } from "./delivery-blocks.ts";
+import { numberKey, textKey } from "./record-keys.ts";
 import type { StreamSettings } from "./stream.ts";
 
 const KEY_STREAM = 0x78;
@@ -20,21 +21,7 @@ const text = new TextDecoder();
 export const STREAM_PREFIX = Uint8Array.of(KEY_STREAM);
 export const CONSUMER_PREFIX = Uint8Array.of(KEY_CONSUMER);
 
-export function streamKey(name: string): Uint8Array {
-  const bytes = utf8.encode(name);
-  const key = new Uint8Array(bytes.length + 1);
-  key[0] = KEY_STREAM;
-  key.set(bytes, 1);
-  return key;
-}
-
-const numberKey = (kind: number, consumer: number): Uint8Array => {
-  const key = new Uint8Array(5);
-  key[0] = kind;
-  new DataView(key.buffer).setUint32(1, consumer);
-  return key;
-};
-
+export const streamKey = (name: string): Uint8Array => textKey(KEY_STREAM, name);
 export const consumerKey = (consumer: number): Uint8Array => numberKey(KEY_CONSUMER, consumer);
 
 /** Where the state of its deliveries is kept. */

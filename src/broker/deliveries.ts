@@ -176,21 +176,20 @@ export class Deliveries {
   }
 
   #recoverEntry(open: HandedOut, now: Instant): void {
-    const { sequence, count } = open;
-    const entry: Entry = {
-      sequence,
-      count,
-      receiver: undefined,
-      hidden: undefined,
-      until: 0,
-      forMs: 0,
-    };
-    this.#entries.set(sequence, entry);
+    const entry = this.#enter(open.sequence, open.count);
     entry.until = open.hiddenUntil;
     entry.forMs = open.hiddenForMs;
     const hiddenUntil = this.#dueOf(entry);
     if (hiddenUntil > now) entry.hidden = this.#hidden.add(hiddenUntil, entry);
     else this.#free(entry);
+  }
+
+  /** A record that is handed out, or was before; in nobody's hands. */
+  #enter(sequence: number, count: number): Entry {
+    const receiver = undefined;
+    const entry: Entry = { sequence, count, receiver, hidden: undefined, until: 0, forMs: 0 };
+    this.#entries.set(sequence, entry);
+    return entry;
   }
 
   /** When it is not hidden any more, time spent off included. */
@@ -216,16 +215,7 @@ export class Deliveries {
     for (const { from, to } of this.#settled.missing(this.#floor, this.#next - 1)) {
       for (let sequence = from; sequence <= to; sequence++) {
         if (this.#entries.has(sequence)) continue;
-        const entry: Entry = {
-          sequence,
-          count: 0,
-          receiver: undefined,
-          hidden: undefined,
-          until: 0,
-          forMs: 0,
-        };
-        this.#entries.set(sequence, entry);
-        this.#free(entry);
+        this.#free(this.#enter(sequence, 0));
       }
     }
   }
@@ -328,7 +318,8 @@ export class Deliveries {
   reject(deliveries: readonly number[], delayMs: number): Settled {
     const now = this.#context.clock.now();
     const settled = this.#each(deliveries, (entry) => {
-      if (delayMs > 0 && !this.#isExhausted(entry)) this.#hide(entry, after(now, delayMs), now);
+      const isHidden = delayMs > 0 && !this.#isExhausted(entry, this.#recordAt(entry.sequence));
+      if (isHidden) this.#hide(entry, after(now, delayMs), now);
       else this.#returned(entry);
     });
     this.#reschedule();
@@ -457,19 +448,7 @@ export class Deliveries {
         this.#settleEntry(sequence);
         this.#advanceFloor();
       } else {
-        let entry = this.#entries.get(sequence);
-        if (entry === undefined) {
-          entry = {
-            sequence,
-            count: 0,
-            receiver: undefined,
-            hidden: undefined,
-            until: 0,
-            forMs: 0,
-          };
-          this.#entries.set(sequence, entry);
-        }
-        return { entry, record };
+        return { entry: this.#entries.get(sequence) ?? this.#enter(sequence, 0), record };
       }
     }
   }
@@ -481,7 +460,7 @@ export class Deliveries {
     if (isExpired(record, clock)) return isMeant?.(record) === false ? undefined : "expired";
     // It was in hands for the last time when the last run ended.
     const entry = this.#entries.get(sequence);
-    return entry !== undefined && this.#isExhausted(entry) ? "deliveries" : undefined;
+    return entry !== undefined && this.#isExhausted(entry, record) ? "deliveries" : undefined;
   }
 
   #hand(receiver: Receiver, entry: Entry, record: LogRecord, now: Instant): void {
@@ -553,16 +532,12 @@ export class Deliveries {
   #returned(entry: Entry): void {
     entry.receiver = undefined;
     this.#blocks.touch(entry.sequence);
-    if (!this.#isExhausted(entry)) {
-      this.#free(entry);
-      return;
-    }
-    this.#giveUp(entry.sequence, this.#recordAt(entry.sequence), "deliveries");
-    this.#advanceFloor();
+    const record = this.#recordAt(entry.sequence);
+    if (this.#isExhausted(entry, record)) this.#giveUp(entry.sequence, record, "deliveries");
+    else this.#free(entry);
   }
 
-  #isExhausted(entry: Entry): boolean {
-    const record = this.#recordAt(entry.sequence);
+  #isExhausted(entry: Entry, record: LogRecord | undefined): boolean {
     const max = record === undefined ? 0 : this.#context.deliveriesMaxOf(record);
     return max > 0 && entry.count >= max;
   }

@@ -85,6 +85,27 @@ export const isExpired = (message: Message, clock: Clock): boolean =>
   message.expiresAt !== undefined &&
   clock.since(message.receivedAt) >= message.expiresAt - message.receivedAt;
 
+/** A message with QoS 1 that nobody published: its payload is kept, not copied. */
+export function plainMessage(
+  topic: Topic,
+  payload: Uint8Array,
+  receivedAt: Instant,
+  properties?: MessageProperties,
+): Message {
+  return {
+    topic,
+    qos: 1,
+    retain: false,
+    bytes: payload,
+    payloadStart: 0,
+    payloadEnd: payload.length,
+    properties,
+    publisherId: "",
+    receivedAt,
+    expiresAt: undefined,
+  };
+}
+
 /** A copy that owns its payload and nothing else of the source buffer. */
 export function copyMessage(message: Message): Message {
   const payload = copyBytes(message.bytes, message.payloadStart, message.payloadEnd);

@@ -7,6 +7,7 @@
  *     payload     number of the queue (4 bytes), sequence (8 bytes; 0: it was delayed), both big-endian
  */
 import type { Instant } from "../lib/clock.ts";
+import { plainMessage } from "./message.ts";
 import { firstSequenceAfter } from "./start-position.ts";
 import type { LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
 import type { TopicTable } from "./topic.ts";
@@ -45,18 +46,8 @@ export class SentIdentifiers {
     const view = new DataView(bytes.buffer);
     view.setUint32(0, queue);
     view.setBigUint64(4, BigInt(sequence));
-    this.#store.append(this.#log, {
-      topic: this.#topics.of(queueName),
-      qos: 1,
-      retain: false,
-      bytes,
-      payloadStart: 0,
-      payloadEnd: PAYLOAD_BYTES,
-      properties: messageId === undefined ? undefined : { attributes: { messageId } },
-      publisherId: "",
-      receivedAt: at,
-      expiresAt: undefined,
-    });
+    const properties = messageId === undefined ? undefined : { attributes: { messageId } };
+    this.#store.append(this.#log, plainMessage(this.#topics.of(queueName), bytes, at, properties));
   }
 
   /** Reads all there is, oldest first. Returns how many records were damaged. */

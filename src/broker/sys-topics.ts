@@ -6,7 +6,7 @@ import { after, type Clock, type Instant } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import type { Counters } from "./counters.ts";
 import type { Due } from "./due.ts";
-import type { Message } from "./message.ts";
+import { type Message, plainMessage } from "./message.ts";
 import { filterMatches, Topic } from "./topic.ts";
 
 /** What the rim knows; asked when somebody wants to know, and for the averages once per interval. */
@@ -235,18 +235,8 @@ export class SysTopics implements Due {
   }
 }
 
-function messageOf({ topic }: Entry, text: string, now: Instant): Message {
-  const bytes = utf8.encode(text);
-  return {
-    topic,
-    qos: 0,
-    retain: true,
-    bytes,
-    payloadStart: 0,
-    payloadEnd: bytes.length,
-    properties: undefined,
-    publisherId: "",
-    receivedAt: now,
-    expiresAt: undefined,
-  };
-}
+const messageOf = ({ topic }: Entry, text: string, now: Instant): Message => ({
+  ...plainMessage(topic, utf8.encode(text), now),
+  qos: 0,
+  retain: true,
+});

@@ -5,6 +5,7 @@
  * A record's payload is JSON, see `LossRecord`. The log is bounded: beyond `LEDGER_BYTES_MAX` its oldest records go,
  * and the first number that is still there says how many went.
  */
+import { plainMessage } from "../broker/message.ts";
 import type { LogId, Ordinal, Sequence, Store } from "../broker/store.ts";
 import { Topic } from "../broker/topic.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -97,18 +98,7 @@ export class LossLedger {
     for (const range of written) {
       this.#log ??= this.#store.openLog(ledgerLogName(this.#uplink));
       const bytes = utf8.encode(JSON.stringify({ uplink: this.#uplink, ...range, at: now }));
-      this.#store.append(this.#log, {
-        topic: LEDGER_TOPIC,
-        qos: 1,
-        retain: false,
-        bytes,
-        payloadStart: 0,
-        payloadEnd: bytes.length,
-        properties: undefined,
-        publisherId: "",
-        receivedAt: now,
-        expiresAt: undefined,
-      });
+      this.#store.append(this.#log, plainMessage(LEDGER_TOPIC, bytes, now));
     }
     return written;
   }

@@ -52,6 +52,8 @@ export interface Authorizer {
   maySubscribe(principal: Principal, clientId: string, topicFilter: string): boolean;
   /** True when this topic may be received. */
   mayReceive(principal: Principal, clientId: string, topic: string): boolean;
+  /** True when everything that the filter matches may be published to. */
+  mayPublishAll(principal: Principal, clientId: string, topicFilter: string): boolean;
 }
 
 interface Grants {
@@ -115,6 +117,14 @@ export class Authorization implements Authorizer {
   mayReceive(principal: Principal, clientId: string, topic: string): boolean {
     const grants = this.#grantsOf(principal, clientId);
     return grants === undefined || grants.subscribe.some((filter) => filterMatches(filter, topic));
+  }
+
+  mayPublishAll(principal: Principal, clientId: string, topicFilter: string): boolean {
+    const grants = this.#grantsOf(principal, clientId);
+    if (grants === undefined) return true;
+    if (grants.publish.some((filter) => filterCovers(filter, topicFilter))) return true;
+    this.#onDenied({ action: "publish", principal, clientId, topic: topicFilter });
+    return false;
   }
 
   /** Undefined: everything. */

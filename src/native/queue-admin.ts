@@ -1,4 +1,5 @@
 /** Queues as things: made, changed, emptied, deleted, listed, looked at. */
+import type { Queue } from "../broker/queue.ts";
 import type { QueueSettings } from "../broker/queue-records.ts";
 import { NO_COMMIT } from "../broker/store.ts";
 import type { Caller } from "./caller.ts";
@@ -7,7 +8,7 @@ import type { ListFrame, QueueFrame, QueueSettingsFrame } from "./frame.ts";
 import { pageOf } from "./page.ts";
 import { knownQueue } from "./queue-messages.ts";
 import { type Handled, HOLD, holdFor, Refusal } from "./refusal.ts";
-import { maySee, mustManage, mustRead, mustSubscribe, mustWrite } from "./rights.ts";
+import { maySee, mustHoldUp, mustManage, mustRead, mustSubscribe, mustWrite } from "./rights.ts";
 
 /** What is asked for, else what it was. */
 function settingsOf(frame: QueueSettingsFrame, before: Omit<QueueSettings, "name">): QueueSettings {
@@ -41,8 +42,9 @@ export function createQueue(caller: Caller, frame: QueueSettingsFrame): Handled 
   if (broker.queues.get(frame.queue) !== undefined) {
     throw new Refusal("exists", "there is such a queue");
   }
-  if (holdFor(broker.store.refusal()) === HOLD) return HOLD;
   const settings = settingsOf(frame, { ...broker.patternLimits.defaults, filters: [] });
+  mustHoldUp(caller, settings.filters);
+  if (holdFor(broker.store.refusal()) === HOLD) return HOLD;
   if (broker.queues.create(settings) === undefined) {
     throw new Refusal("limit-exceeded", "there are too many queues");
   }
@@ -50,17 +52,26 @@ export function createQueue(caller: Caller, frame: QueueSettingsFrame): Handled 
   return undefined;
 }
 
+/** @throws Refusal for a queue of the configuration */
+function changeable(caller: Caller, name: string): Queue {
+  const queue = knownQueue(caller, name);
+  if (caller.broker.queues.isMadeAtRunTime(queue)) return queue;
+  throw new Refusal("not-authorized", "the queue comes from the configuration: change it there");
+}
+
 export function updateQueue(caller: Caller, frame: QueueSettingsFrame): void {
   checkSettings(caller, frame);
-  const queue = knownQueue(caller, frame.queue);
-  const commit = caller.broker.queues.update(queue, settingsOf(frame, queue.settings));
+  const queue = changeable(caller, frame.queue);
+  const settings = settingsOf(frame, queue.settings);
+  mustHoldUp(caller, settings.filters);
+  const commit = caller.broker.queues.update(queue, settings);
   caller.answer(frame.id, commit, {});
 }
 
 /** With all that is in it. */
 export function deleteQueue(caller: Caller, frame: QueueFrame): void {
   mustManage(caller, "queue", frame.queue);
-  const commit = caller.broker.queues.delete(knownQueue(caller, frame.queue));
+  const commit = caller.broker.queues.delete(changeable(caller, frame.queue));
   caller.answer(frame.id, commit, {});
 }
 

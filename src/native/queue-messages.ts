@@ -15,7 +15,7 @@ import type {
 } from "./frame.ts";
 import { BATCH_BYTES, QueuePoll, QueueSub } from "./queue-receivers.ts";
 import { type Handled, HOLD, holdFor, Refusal } from "./refusal.ts";
-import { mustRead, mustWrite } from "./rights.ts";
+import { mustLabel, mustRead, mustWrite } from "./rights.ts";
 
 /** @throws Refusal for longer lists than what is taken */
 export function checkBatch({ options }: Caller, size: number): void {
@@ -37,10 +37,13 @@ function openQueue({ broker }: Caller, name: string): Queue {
   return queue;
 }
 
-function checkSent(caller: Caller, message: SendMessage): void {
+function checkSent(caller: Caller, message: SendMessage, queue: string): void {
   const { broker, options } = caller;
   const { topic, deadLetterQueue } = message;
-  if (topic !== undefined) checkTopic(topic, options, broker.counters);
+  if (topic !== undefined) {
+    checkTopic(topic, options, broker.counters);
+    mustLabel(caller, topic, queue);
+  }
   checkContent(message, options, broker.counters);
   if (deadLetterQueue !== undefined) mustWrite(caller, "queue", deadLetterQueue);
 }
@@ -51,7 +54,7 @@ export function send(caller: Caller, frame: SendFrame): Handled {
   const { messages, queue: name } = frame;
   checkBatch(caller, messages.length);
   mustWrite(caller, "queue", name);
-  for (const message of messages) checkSent(caller, message);
+  for (const message of messages) checkSent(caller, message, name);
   if (holdFor(broker.store.refusal()) === HOLD) return HOLD;
   const queue = openQueue(caller, name);
   const { messagesMax } = queue.settings;

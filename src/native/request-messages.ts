@@ -98,10 +98,13 @@ export class UnansweredRequests {
     return this.#lastNumber;
   }
 
-  take(number: number): IncomingRequest | undefined {
-    const request = this.#requests.get(number);
+  get(number: number): IncomingRequest | undefined {
+    return this.#requests.get(number);
+  }
+
+  /** It is answered, or nobody waits for it. */
+  delete(number: number): void {
     this.#requests.delete(number);
-    return request;
   }
 }
 
@@ -112,7 +115,7 @@ export function answerRequest(
 ): void {
   const { broker, options, session } = caller;
   checkContent(frame, options, broker.counters);
-  const request = unanswered.take(frame.request);
+  const request = unanswered.get(frame.request);
   if (request === undefined) throw new Refusal("not-found", "there is no such request");
   const message = messageOf(frame, {
     topic: broker.topics.of("reply"),
@@ -122,6 +125,8 @@ export function answerRequest(
     now: broker.clock.now(),
   });
   const outcome = broker.requests.answer(session, request, message, frame.error);
+  // Without room it may be tried again.
+  if (outcome !== "busy") unanswered.delete(frame.request);
   if (outcome !== "taken") throw new Refusal(...OUTCOME_CODES[outcome]);
   caller.reply(frame.id, {});
 }

@@ -16,6 +16,28 @@ export function mustPublish({ broker, session }: Caller, topic: string): void {
   }
 }
 
+/**
+ * The topic of a record, or of a message of a queue, is taken for where it was published: by who reads it, and by uplinks.
+ * Hot path: per message that names one.
+ * @throws Refusal unless it may publish there; to that of the stream or queue itself it may
+ */
+export function mustLabel(caller: Caller, topic: string, own: string): void {
+  if (topic !== own && !caller.broker.authorizer.isOpen) mustPublish(caller, topic);
+}
+
+/**
+ * What captures topics and refuses when it is full refuses for those who publish there.
+ * @throws Refusal unless it may publish to all that these filters match
+ */
+export function mustHoldUp({ broker, session }: Caller, filters: readonly string[]): void {
+  const { principal, clientId } = session;
+  for (const filter of filters) {
+    if (!broker.authorizer.mayPublishAll(principal, clientId, filter)) {
+      throw denied("hold up those who publish what this filter matches");
+    }
+  }
+}
+
 /** @throws Refusal unless it may receive all that a filter matches */
 export function mustSubscribe(caller: Caller, filter: string): void {
   if (!maySubscribe(caller, filter)) throw denied("subscribe to this filter");

@@ -4,6 +4,7 @@ import type { Caller } from "./caller.ts";
 import { checkContent, checkTopic, messageOf } from "./content.ts";
 import type { ErrorCode, RouteFrame } from "./frame.ts";
 import { type Handled, HOLD, Refusal } from "./refusal.ts";
+import { mustLabel } from "./rights.ts";
 
 /** The worst first: it is what the error says. */
 const REFUSALS: readonly (readonly [RouteRefusal, ErrorCode, string])[] = [
@@ -15,7 +16,10 @@ const REFUSALS: readonly (readonly [RouteRefusal, ErrorCode, string])[] = [
 export function route(caller: Caller, frame: RouteFrame): Handled {
   const { broker, options, session } = caller;
   const { topic, pattern, messageId } = frame;
-  if (topic !== undefined) checkTopic(topic, options, broker.counters);
+  if (topic !== undefined) {
+    checkTopic(topic, options, broker.counters);
+    mustLabel(caller, topic, "");
+  }
   checkContent(frame, options, broker.counters);
   const parsed = broker.routing.parse(frame.to, pattern);
   if ("mistake" in parsed) throw new Refusal("bad-frame", parsed.mistake);
@@ -35,19 +39,25 @@ export function route(caller: Caller, frame: RouteFrame): Handled {
     session,
     messageId,
   );
-  if (!isTaken) return refusalOf(parts);
+  if (!isTaken) return refusalOf(parts, frame.to);
   caller.answer(frame.id, commit, { parts: parts.map(shownPart) });
   return undefined;
 }
 
 /** @throws Refusal unless there is only no room just now */
-function refusalOf(parts: readonly RoutedPart[]): Handled {
+function refusalOf(parts: readonly RoutedPart[], asked: string): Handled {
   for (const [refusal, code, text] of REFUSALS) {
     const part = parts.find((one) => one.refusal === refusal);
-    if (part !== undefined) throw new Refusal(code, `${text} ${part.to.kind} ${part.to.name}`);
+    if (part !== undefined) throw new Refusal(code, `${text} ${shownName(part, asked)}`);
   }
   return HOLD;
 }
+
+/** What a route of the configuration stands for is not told to who may not write there. */
+const shownName = ({ to: { kind, name } }: RoutedPart, asked: string): string =>
+  asked.split(";").some((one) => one === name || one.endsWith(`:${name}`))
+    ? `${kind} ${name}`
+    : "what a route stands for";
 
 function shownPart({ to, sequence, isDuplicate, isUnheard }: RoutedPart): object {
   return {

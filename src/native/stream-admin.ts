@@ -13,7 +13,7 @@ import type {
 } from "./frame.ts";
 import { pageOf } from "./page.ts";
 import { type Handled, HOLD, holdFor, Refusal } from "./refusal.ts";
-import { maySee, mustManage, mustRead, mustSubscribe } from "./rights.ts";
+import { maySee, mustHoldUp, mustManage, mustRead, mustSubscribe } from "./rights.ts";
 import { knownStream } from "./stream-content.ts";
 
 /** Of streams that say nothing else. */
@@ -49,6 +49,10 @@ function checkFilters(caller: Caller, filters: readonly string[] | undefined): v
   }
 }
 
+function checkHolding(caller: Caller, { whenFull, filters }: StreamSettings): void {
+  if (whenFull === "reject") mustHoldUp(caller, filters);
+}
+
 export function createStream(caller: Caller, frame: StreamSettingsFrame): Handled {
   const { broker } = caller;
   mustManage(caller, "stream", frame.stream);
@@ -59,8 +63,10 @@ export function createStream(caller: Caller, frame: StreamSettingsFrame): Handle
   if (broker.streams.size >= broker.patternLimits.streamsMax) {
     throw new Refusal("limit-exceeded", "there are too many streams");
   }
+  const settings = settingsOf(caller, frame, undefined);
+  checkHolding(caller, settings);
   if (holdFor(broker.store.refusal()) === HOLD) return HOLD;
-  broker.streams.create(settingsOf(caller, frame, undefined));
+  broker.streams.create(settings);
   caller.answer(frame.id, broker.store.openCommit, {});
   return undefined;
 }
@@ -77,6 +83,7 @@ export function updateStream(caller: Caller, frame: StreamSettingsFrame): void {
   const stream = changeable(caller, frame.stream);
   checkFilters(caller, frame.filters);
   const settings = settingsOf(caller, frame, stream.settings);
+  checkHolding(caller, settings);
   caller.answer(frame.id, caller.broker.streams.update(stream, settings), {});
 }
 

@@ -18,7 +18,7 @@ import type {
 import { answerSettled, checkBatch } from "./queue-messages.ts";
 import { BATCH_BYTES } from "./queue-receivers.ts";
 import { type Handled, HOLD, holdFor, Refusal } from "./refusal.ts";
-import { mustRead, mustWrite } from "./rights.ts";
+import { mustLabel, mustRead, mustWrite } from "./rights.ts";
 import {
   firstToRead,
   isWanted,
@@ -41,7 +41,10 @@ export function append(caller: Caller, frame: AppendFrame): Handled {
   mustWrite(caller, "stream", frame.stream);
   const stream = knownStream(caller, frame.stream);
   for (const message of frame.messages) {
-    if (message.topic !== undefined) checkTopic(message.topic, options, counters);
+    if (message.topic !== undefined) {
+      checkTopic(message.topic, options, counters);
+      mustLabel(caller, message.topic, stream.name);
+    }
     checkContent(message, options, counters);
   }
   if (holdFor(broker.store.refusal()) === HOLD) return HOLD;

@@ -62,3 +62,27 @@ test("Of a group of responders one gets each request, one with credit, and a sub
   );
   assert.deepEqual(watcher.takeAll("event"), []);
 });
+
+test("A reply for which there is no room just now may be tried again.", () => {
+  const node = new VirtualNode({ flushes: "manual", pendingBytesMax: 2_000 });
+  const device = node.connect("device", {
+    cleanStart: false,
+    properties: { sessionExpirySeconds: 600 },
+  });
+  node.flushAll();
+  device.subscribe("answers", { qos: 1 });
+  node.flushAll();
+  const responder = node.dialNative();
+  responder.begin({ op: "hello", versions: [1], clientId: "responder" });
+  node.flushAll();
+  responder.ok({ op: "respond", filter: "ask", credit: 1 });
+  device.publish("ask", "?", { properties: { responseTopic: "answers" } });
+  const [request] = responder.takeAll("request");
+
+  responder.begin({ op: "send", queue: "q", messages: [{ payload: new Uint8Array(4_000) }] });
+  const reply = { op: "reply", request: request?.request, payload: bytes("!") };
+  assert.equal(responder.refused(reply), "busy");
+  node.flushAll();
+  responder.ok(reply);
+  assert.equal(responder.refused(reply), "not-found");
+});

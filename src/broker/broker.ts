@@ -185,6 +185,9 @@ export class Broker implements StoreEvents {
       consumersMax: limits.patterns.consumersMax,
       events: {
         onGivenUp: (consumer, reason, to) => onGivenUp(consumer.stream.name, reason, to),
+        onExpired: () => {
+          counters.droppedExpired++;
+        },
         onLost: (consumer, range) => {
           options.onConsumerLoss(consumer, range);
           for (const holder of consumer.holders) holder.onLost(range);

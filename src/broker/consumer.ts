@@ -11,7 +11,7 @@ export interface ConsumerContext {
   readonly clock: Clock;
   /** `onDue` of its deliveries is to be called then. */
   readonly schedule: (consumer: Consumer, at: Instant) => void;
-  /** A record is given up: moves it to the dead letter stream in the open group, where there is one. Counts it. */
+  /** A record is given up: moves it to the dead letter stream in the open group, where there is one and it has not expired. Counts it. */
   readonly giveUp: (
     consumer: Consumer,
     record: LogRecord | undefined,

@@ -20,6 +20,8 @@ import type { Streams } from "./streams.ts";
 /** What is lost or moved, for counters and the log. */
 export interface ConsumerEvents {
   readonly onGivenUp: (consumer: Consumer, reason: GiveUpReason, to: string | undefined) => void;
+  /** A record was too old to be handed out: passed over, the stream still has it. */
+  readonly onExpired: () => void;
   /** The stream gave up records that the consumer had not settled. */
   readonly onLost: (consumer: Consumer, range: SequenceRange) => void;
 }
@@ -172,6 +174,11 @@ export class Consumers {
   #giveUp(consumer: Consumer, record: LogRecord | undefined, reason: GiveUpReason): void {
     const { deadLetterStream } = consumer.settings;
     const { streams, events } = this.#context;
+    if (reason === "expired") {
+      // Nobody failed to work on it: it is no dead letter.
+      events.onExpired();
+      return;
+    }
     const target = deadLetterStream === undefined ? undefined : streams.get(deadLetterStream);
     const isOther = target !== undefined && target !== consumer.stream;
     if (record !== undefined && isOther) {

@@ -3,7 +3,7 @@
  * connection go on behind what was acknowledged; how far that is goes to disk about once a second, so that after a crash a little may come again.
  */
 import type { Lease } from "./lease.ts";
-import type { Message } from "./message.ts";
+import { isExpired, type Message } from "./message.ts";
 import type { PatternContext, PatternSubscription } from "./pattern-subscriptions.ts";
 import type { PatternFilter } from "./pattern-topics.ts";
 import { lowerQos, type Session } from "./session.ts";
@@ -96,13 +96,14 @@ export class StreamSubscription implements PatternSubscription {
     return startSequence(store, stream.log, this.#pattern.start, clock);
   }
 
-  /** The next record that is meant; undefined: there is none now. */
+  /** The next record that is meant and has not expired; undefined: there is none now. */
   #peek(): LogRecord | undefined {
     for (;;) {
       const record = this.#read();
       if (record === undefined) return undefined;
       const { filter } = this.#pattern;
-      if (filter === undefined || filterMatches(filter, record.topic.text)) return record;
+      const isMeant = filter === undefined || filterMatches(filter, record.topic.text);
+      if (isMeant && !isExpired(record, this.#context.clock)) return record;
       this.#next = record.sequence + 1;
     }
   }
@@ -166,8 +167,7 @@ export class StreamSubscription implements PatternSubscription {
       ["rill-sequence", String(sequence)] as const,
       ["rill-time", String(Math.floor(this.#context.clock.wallOf(receivedAt)))] as const,
     ];
-    // What is replayed is not too late for anything: the stream's limits say how long it is kept.
-    return { ...record, expiresAt: undefined, properties: { ...properties, userProperties } };
+    return { ...record, properties: { ...properties, userProperties } };
   }
 
   /** Where a session that is resumed goes on; on disk with the next commit. */

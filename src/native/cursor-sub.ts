@@ -11,7 +11,7 @@ import { mayRead } from "./rights.ts";
 import { isWanted, streamRecordOf } from "./stream-content.ts";
 import type { Sub } from "./subs.ts";
 
-/** Records read in one step, and looked at in one turn when a filter leaves most of them out. */
+/** Records read in one step, and passed over in one turn because of a filter or their expiry. */
 const STEP_RECORDS = 1_024;
 const TURN_RECORDS = 16_384;
 
@@ -63,12 +63,12 @@ export class CursorSub implements Sub, FlushReader, Due {
 
   pump(): void {
     if (this.#stream.isDeleted || this.#deadline !== undefined) return;
-    let looked = 0;
+    let passedOver = 0;
     while (this.credit > 0 && this.#caller.hasRoom) {
-      const before = this.#next;
+      const before = this.#next + this.credit;
       if (!this.#step()) return;
-      looked += this.#next - before;
-      if (looked < TURN_RECORDS || this.#filter === undefined) continue;
+      passedOver += this.#next + this.credit - before;
+      if (passedOver < TURN_RECORDS) continue;
       // Others are served in between.
       const { deadlines, clock } = this.#caller.broker;
       this.#deadline = deadlines.add(clock.now(), this);
@@ -112,7 +112,8 @@ export class CursorSub implements Sub, FlushReader, Due {
     const { clock } = this.#caller.broker;
     const records: StreamRecord[] = [];
     for (const record of found) {
-      if (isWanted(record, this.#filter)) records.push(streamRecordOf(record, clock, undefined));
+      if (!isWanted(record, this.#filter, clock)) continue;
+      records.push(streamRecordOf(record, clock, undefined));
     }
     if (records.length === 0 && this.#lost.length === 0) return;
     this.credit -= records.length;

@@ -1,4 +1,5 @@
 /** Records of streams as frames have them, and what else requests about streams have in common. */
+import { isExpired } from "../broker/message.ts";
 import { startSequence } from "../broker/start-position.ts";
 import type { LogRecord, Sequence } from "../broker/store.ts";
 import type { Stream } from "../broker/stream.ts";
@@ -43,6 +44,6 @@ export function lostBefore(start: Start, first: number): [from: number, to: numb
   return isLost ? [start.sequence, first - 1] : undefined;
 }
 
-/** Hot path: per record and reader. */
-export const isWanted = ({ topic }: LogRecord, filter: string | undefined): boolean =>
-  filter === undefined || filterMatches(filter, topic.text);
+/** What matches and has not expired. Hot path: per record and reader. */
+export const isWanted = (record: LogRecord, filter: string | undefined, clock: Clock): boolean =>
+  (filter === undefined || filterMatches(filter, record.topic.text)) && !isExpired(record, clock);

@@ -89,7 +89,7 @@ export function read(caller: Caller, frame: ReadFrame): void {
   while (records.length < max && bytes < bytesMax && next - first < LOOKED_AT_MAX) {
     const batch = store.read(stream.log, next as Sequence, max - records.length, bytesMax - bytes);
     for (const record of batch.records) {
-      if (!isWanted(record, filter)) continue;
+      if (!isWanted(record, filter, clock)) continue;
       records.push(streamRecordOf(record, clock, undefined));
       bytes += frameBytes(record);
     }

@@ -4,6 +4,7 @@ import type { Consumer } from "../../../src/broker/consumer.ts";
 import type { Stream } from "../../../src/broker/stream.ts";
 import type { ConsumerSettings } from "../../../src/broker/stream-records.ts";
 import { consumerKey, encodeConsumer } from "../../../src/broker/stream-records.ts";
+import type { Instant } from "../../../src/lib/clock.ts";
 import { Taker } from "../../support/queue-bench.ts";
 import { VirtualNode } from "../../support/virtual-node.ts";
 
@@ -24,7 +25,12 @@ function made(node: VirtualNode, name = "s"): Stream {
   );
 }
 
-function append(node: VirtualNode, texts: readonly string[], messageIds: readonly string[] = []) {
+function append(
+  node: VirtualNode,
+  texts: readonly string[],
+  messageIds: readonly string[] = [],
+  expiryMs?: number,
+) {
   const messages = texts.map((text, i) => {
     const bytes = Buffer.from(text);
     const message = {
@@ -37,7 +43,7 @@ function append(node: VirtualNode, texts: readonly string[], messageIds: readonl
       properties: undefined,
       publisherId: "p",
       receivedAt: node.now,
-      expiresAt: undefined,
+      expiresAt: expiryMs === undefined ? undefined : ((node.now + expiryMs) as Instant),
     };
     return { message, messageId: messageIds[i] };
   });
@@ -181,4 +187,24 @@ test("Of two consumers of one name on disk, as a stream that came back to the co
   assert.equal(consumers.size, 1);
   assert.equal(consumers.get(made(node), SETTINGS.name)?.number, newer.number);
   assert.equal(node.metaKeys(0x7a).length, 1);
+});
+
+test("What has expired is settled without being handed out, counted for each consumer that it was meant for, and no dead letter.", () => {
+  const node = new VirtualNode();
+  const dead = made(node, "dead");
+  append(node, ["a", "b", "c"], [], 1_000);
+  append(node, ["d"]);
+  node.turn();
+  const early = consume(node, { ...SETTINGS, ackWaitMs: 500, unackedMax: 1 });
+  const other = consume(node, { ...SETTINGS, name: "other", filter: "t/b" });
+  assert.deepEqual(take(early).texts, ["a"]);
+  node.advance(1_000);
+  assert.deepEqual(take(early).texts, ["d"]);
+  assert.deepEqual(take(other).texts, []);
+  assert.equal(node.broker.counters.droppedExpired, 4, "a, b and c for the one, b for the other");
+  assert.deepEqual(node.givenUp, []);
+  node.turn();
+  assert.equal(node.store.nextSequence(dead.log), 1);
+  node.crash();
+  assert.equal(consume(node).deliveries.floor, 4, "it is settled on disk");
 });

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { PacketType } from "../../../src/mqtt/packet.ts";
 import type { StreamRecord } from "../../../src/native/frame.ts";
 import { type NativeClient, textOf } from "../../support/native-client.ts";
+import type { Received } from "../../support/virtual-client.ts";
 import { VirtualNode } from "../../support/virtual-node.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -183,4 +185,54 @@ test("Streams are listed by pages, looked at and changed; those of the configura
   assert.deepEqual([info["messages"], info["nextSequence"]], [1, 2]);
   assert.equal(client.refused({ op: "stream.delete", stream: "fixed" }), "not-authorized");
   assert.equal(client.refused({ op: "stream.info", stream: "none" }), "not-found");
+});
+
+test("A record that has expired is handed to nobody: reads, cursors and MQTT subscriptions skip it, and others say how long they are good.", () => {
+  const { node, client } = withStream({ connection: { allowsPatternTopics: true } });
+  client.ok({
+    op: "append",
+    stream: "s",
+    messages: [
+      { payload: bytes("old"), expiryMs: 1_000 },
+      { payload: bytes("good"), expiryMs: 60_000 },
+      { payload: bytes("for ever") },
+      { payload: bytes("late"), expiryMs: 1_500 },
+    ],
+  });
+  const begin = { op: "consume", stream: "s", from: { at: "first" }, credit: 10 };
+  client.ok(begin);
+  assert.deepEqual(gotBy(client), ["old", "good", "for ever", "late"]);
+  node.advance(2_000);
+  const answer = client.ok({ op: "read", stream: "s", from: { at: "first" }, max: 10 });
+  const records = answer["records"] as StreamRecord[];
+  assert.deepEqual(textsOf(records), ["good", "for ever"]);
+  assert.deepEqual([records[0]?.expiryMs, answer["next"], answer["lost"]], [58_000, 5, undefined]);
+  client.ok(begin);
+  assert.deepEqual(gotBy(client), ["good", "for ever"]);
+  assert.deepEqual(client.takeAll("records"), [], "nothing is told as lost");
+  const device = node.connect("device");
+  device.take();
+  device.subscribe("$stream/s/first", { qos: 1 });
+  const published = device
+    .take()
+    .filter((packet): packet is Received => packet.type === PacketType.publish);
+  assert.deepEqual(
+    published.map(({ payload, properties }) => [payload, properties.messageExpirySeconds]),
+    [
+      ["good", 58],
+      ["for ever", undefined],
+    ],
+  );
+});
+
+test("A cursor passes over many records that have expired in several turns, and goes on to what has not.", () => {
+  const { node, client } = withStream();
+  const old = Array.from({ length: 1_000 }, () => ({ payload: bytes("x"), expiryMs: 1_000 }));
+  for (let i = 0; i < 40; i++) client.ok({ op: "append", stream: "s", messages: old });
+  client.ok({ op: "append", stream: "s", messages: messages("good") });
+  node.advance(1_000);
+  client.ok({ op: "consume", stream: "s", from: { at: "first" }, credit: 10 });
+  assert.deepEqual(gotBy(client), [], "others are served in between");
+  node.advance(10);
+  assert.deepEqual(gotBy(client), ["good"]);
 });

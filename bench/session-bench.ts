@@ -49,6 +49,7 @@ const LIMITS = {
     consumersMax: 0,
     requests: { requestsMax: 1, requestsPerClientMax: 1, timeoutMaxMs: 1, replyCacheBytesMax: 0 },
     queuesMax: 0,
+    duplicates: { bytesMax: 0 },
     defaults: {
       bytesMax: 0,
       messagesMax: 0,

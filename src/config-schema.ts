@@ -392,6 +392,11 @@ const patternsSchema = z.strictObject({
     { min: 0, max: 24 * HOUR },
     "How long identifiers of messages are remembered in streams and queues that say nothing else, to take none twice.",
   ),
+  duplicateBytesMax: size(
+    "32MiB",
+    { min: 64 * KiB, max: 16 * GiB },
+    "Most bytes of identifiers that are remembered, of all streams and queues together, in memory and as much again on disk; beyond it whoever has most forgets its oldest.",
+  ),
 });
 
 const nativeSchema = z.strictObject({

@@ -100,6 +100,7 @@ export function limitsOf(config: Config): BrokerLimits {
         timeoutMaxMs: patterns.requestTimeoutMaxMs,
         replyCacheBytesMax: patterns.replyCacheBytesMax,
       },
+      duplicates: { bytesMax: patterns.duplicateBytesMax },
       defaults: {
         bytesMax: patterns.queueBytesMax,
         messagesMax: patterns.queueMessagesMax,

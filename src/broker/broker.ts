@@ -22,6 +22,7 @@ import { Counters } from "./counters.ts";
 import { DeferredDeliveries } from "./deferred-deliveries.ts";
 import type { GiveUpReason } from "./deliveries.ts";
 import type { Due } from "./due.ts";
+import { DuplicateWindows } from "./duplicate-windows.ts";
 import type { PatternLimits } from "./limits.ts";
 import { copyMessage, type Message, type QoS } from "./message.ts";
 import { NumberedRecords } from "./numbered-records.ts";
@@ -83,6 +84,7 @@ export class Broker implements StoreEvents {
   readonly deadlines = new DeadlineHeap<Due>();
   readonly clock: Clock;
   readonly authorizer: Authorizer;
+  readonly duplicates: DuplicateWindows;
   readonly streams: Streams;
   readonly retained: RetainedMessages;
   readonly sessions: Sessions;
@@ -127,7 +129,10 @@ export class Broker implements StoreEvents {
     const { store, clock, limits } = options;
     this.#readBudget = new ReadBudget(store);
     const { deadlines, counters } = this;
-    this.streams = new Streams(options.streams, store);
+    this.duplicates = new DuplicateWindows(store, clock, limits.patterns.duplicates, (count) => {
+      counters.identifiersForgotten += count;
+    });
+    this.streams = new Streams(options.streams, store, this.duplicates);
     this.#system = this.#createSystem();
     this.retained = new RetainedMessages(store, limits.retained, this.#system);
     this.#wills = new Wills(store, deadlines, (message, principal) =>
@@ -172,7 +177,8 @@ export class Broker implements StoreEvents {
     const context = { store, clock, deadlines, limits, index, numbers, wills: this.#wills };
     this.sessions = new Sessions({ ...context, outboundEvents, counters });
     this.subscriptions = new Subscriptions(store, clock, limits, index, this.retained);
-    const patterns = { store, clock, deadlines, limits: limits.patterns, topics: this.topics };
+    const { topics, duplicates } = this;
+    const patterns = { store, clock, deadlines, limits: limits.patterns, topics, duplicates };
     const onGivenUp = (from: string, reason: GiveUpReason, to: string | undefined): void => {
       if (to === undefined) counters.droppedGivenUp++;
       else counters.deadLettered++;
@@ -221,7 +227,8 @@ export class Broker implements StoreEvents {
   recover(): number {
     const now = this.clock.now();
     this.#store.listen(this);
-    let damaged = this.streams.recover(now) + this.queues.recover() + this.consumers.recover();
+    let damaged = this.streams.recover() + this.queues.recover() + this.consumers.recover();
+    damaged += this.duplicates.recover();
     damaged += this.retained.recover(this.topics);
     this.retained.scheduleExpiries(this.clock);
     damaged += this.sessions.recover((session, s) => this.subscriptions.replay(session, s));
@@ -729,7 +736,8 @@ export class Broker implements StoreEvents {
     this.retained.stageDirty();
     this.#numbers.sweep();
     this.sessions.doChores();
-    this.queues.onChores(now);
+    this.queues.onChores();
+    this.duplicates.onChores();
     this.patterns.onChores();
     for (const stream of this.streams.all) this.#account(stream.expire(this.clock));
     const deliveredBefore = (log: LogId): Sequence | undefined => this.#deliveredBefore(log);

@@ -1,3 +1,4 @@
+import type { DuplicateLimits } from "./duplicate-windows.ts";
 import type { QueueLimits } from "./queues.ts";
 import type { RequestLimits } from "./requests.ts";
 import type { RetainedLimits } from "./retained-messages.ts";
@@ -25,6 +26,7 @@ export interface PatternLimits extends QueueLimits {
   /** Durable consumers of all streams. */
   readonly consumersMax: number;
   readonly requests: RequestLimits;
+  readonly duplicates: DuplicateLimits;
 }
 
 /** The bounds of the broker, each with its default in the configuration. */

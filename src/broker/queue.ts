@@ -1,7 +1,8 @@
 /** A queue: a log of its own, whose messages are handed to one receiver at a time until they are settled. */
 import type { Clock, Instant } from "../lib/clock.ts";
 import { Deliveries, type GiveUpReason } from "./deliveries.ts";
-import { DuplicateWindow } from "./duplicate-window.ts";
+import type { DuplicateWindow } from "./duplicate-window.ts";
+import type { DuplicateWindows } from "./duplicate-windows.ts";
 import { type QueueSettings, queueBlockKeys } from "./queue-records.ts";
 import type { LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
 
@@ -9,6 +10,7 @@ import type { LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
 export interface QueueContext {
   readonly store: Store;
   readonly clock: Clock;
+  readonly duplicates: DuplicateWindows;
   /** `onDue` of its deliveries is to be called then. */
   readonly schedule: (queue: Queue, at: Instant) => void;
   /** A message is given up: moves it to `to` in the open group, where there is such a queue. Counts it. */
@@ -38,7 +40,10 @@ export class Queue {
     this.number = number;
     this.log = log;
     this.settings = settings;
-    this.duplicates = new DuplicateWindow(settings.duplicateWindowMs);
+    this.duplicates = context.duplicates.open(
+      { kind: "queue", number },
+      settings.duplicateWindowMs,
+    );
     this.deliveries = new Deliveries({
       store,
       log,

@@ -8,6 +8,7 @@ import { DelayedMessages } from "./delayed-messages.ts";
 import type { GiveUpReason, Settled } from "./deliveries.ts";
 import type { Due } from "./due.ts";
 import { dueSchedule } from "./due-schedule.ts";
+import type { DuplicateWindows } from "./duplicate-windows.ts";
 import type { Message, MessageAttributes } from "./message.ts";
 import { openNamedLog, releaseNamedLog } from "./named-logs.ts";
 import { nameInTopic, QUEUE_TOPIC } from "./pattern-topics.ts";
@@ -19,14 +20,7 @@ import {
   type QueueSettings,
   queueKey,
 } from "./queue-records.ts";
-import { type SentIdentifier, SentIdentifiers } from "./sent-identifiers.ts";
-import {
-  type CommitNumber,
-  type LogRecord,
-  NO_COMMIT,
-  type Sequence,
-  type Store,
-} from "./store.ts";
+import type { CommitNumber, LogRecord, Sequence, Store } from "./store.ts";
 import { filterMatches, type Topic, type TopicTable } from "./topic.ts";
 
 const NONE: readonly Queue[] = [];
@@ -71,6 +65,7 @@ export interface QueuesContext {
   readonly topics: TopicTable;
   readonly deadlines: DeadlineHeap<Due>;
   readonly clock: Clock;
+  readonly duplicates: DuplicateWindows;
   readonly limits: QueueLimits;
   /** Those of the configuration: always there, as it says. */
   readonly configured: readonly QueueSettings[];
@@ -83,7 +78,6 @@ export class Queues {
   readonly #queues = new Map<string, Queue>();
   readonly #byNumber = new Map<number, Queue>();
   readonly #delayed: DelayedMessages;
-  readonly #identifiers: SentIdentifiers;
   /** Queues with messages that are not flushed yet. */
   readonly #fed = new Set<Queue>();
   #lastNumber = 0;
@@ -92,16 +86,16 @@ export class Queues {
 
   constructor(context: QueuesContext) {
     this.#context = context;
-    const { store, clock, deadlines } = context;
+    const { store, clock, deadlines, duplicates } = context;
     this.#queueContext = {
       store,
       clock,
+      duplicates,
       schedule: dueSchedule<Queue>(deadlines, (queue, time) => {
         if (!queue.isDeleted) queue.deliveries.onDue(time);
       }),
       giveUp: (queue, record, to, reason) => this.#giveUp(queue, record, to, reason),
     };
-    this.#identifiers = new SentIdentifiers(store, context.topics);
     this.#delayed = new DelayedMessages({
       store,
       topics: context.topics,
@@ -162,16 +156,7 @@ export class Queues {
       queue.delayedBytes += bytes;
       return true;
     });
-    return damaged + this.#identifiers.recover((identifier) => this.#recall(identifier));
-  }
-
-  #recall({ queue: number, messageId, sequence, at }: SentIdentifier): void {
-    const queue = this.#byNumber.get(number);
-    if (queue === undefined) return;
-    if (messageId === undefined) queue.duplicates.forget();
-    else if (this.#context.clock.now() - at < queue.duplicates.windowMs) {
-      queue.duplicates.remember(messageId, { sequence, commit: NO_COMMIT, at });
-    }
+    return damaged;
   }
 
   /** The queue of this name, made with the defaults when there is none; undefined: there are too many. */
@@ -206,7 +191,7 @@ export class Queues {
 
   /** Deletes a queue with all that is in it; the space comes back. Its receivers are the caller's affair. */
   delete(queue: Queue): CommitNumber {
-    const { store, clock } = this.#context;
+    const { store, duplicates } = this.#context;
     this.purge(queue);
     queue.isDeleted = true;
     queue.deliveries.forget();
@@ -215,9 +200,7 @@ export class Queues {
     this.#fed.delete(queue);
     this.#filtersVersion++;
     store.remove("meta", queueKey(queue.name));
-    // Another queue may get its number after a restart.
-    const forgotten = { messageId: undefined, sequence: 0 as Sequence, at: clock.now() };
-    this.#identifiers.add(queue.name, { ...forgotten, queue: queue.number });
+    duplicates.close(queue.duplicates);
     releaseNamedLog(store, queue.log);
     return store.openCommit;
   }
@@ -248,10 +231,8 @@ export class Queues {
       queue.delayedBytes += this.#delayed.add(delayedUntil, queue.number, kept);
     }
     const commit = store.openCommit;
-    if (messageId !== undefined && queue.duplicates.windowMs > 0) {
-      const known = { sequence: sequence ?? (0 as Sequence), commit, at };
-      queue.duplicates.remember(messageId, known);
-      this.#identifiers.add(queue.name, { ...known, queue: queue.number, messageId });
+    if (messageId !== undefined) {
+      queue.duplicates.remember({ messageId, sequence: sequence ?? (0 as Sequence), commit, at });
     }
     return { isTaken: true, sequence, delayedUntil, isDuplicate: false, commit };
   }
@@ -320,15 +301,11 @@ export class Queues {
     this.#delayed.onAged();
   }
 
-  /** Once a second: what is too old is forgotten or given up. */
-  onChores(now: Instant): void {
-    let windowMs = 0;
-    for (const queue of this.#queues.values()) {
-      windowMs = Math.max(windowMs, queue.duplicates.windowMs);
-      queue.duplicates.expire(now);
-      if (queue.deliveries.receiverCount === 0) queue.deliveries.expireFront();
+  /** Once a second: what is too old is given up. */
+  onChores(): void {
+    for (const { deliveries } of this.#queues.values()) {
+      if (deliveries.receiverCount === 0) deliveries.expireFront();
     }
-    this.#identifiers.trim(now, windowMs);
   }
 
   #enter(number: number, settings: QueueSettings): Queue {

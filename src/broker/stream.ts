@@ -1,6 +1,6 @@
 /** A stream: a named durable log that captures topic filters, within its limits. */
 import type { Clock, Instant } from "../lib/clock.ts";
-import { DuplicateWindow } from "./duplicate-window.ts";
+import type { DuplicateWindow } from "./duplicate-window.ts";
 import type { Message } from "./message.ts";
 import { firstSequenceAfter } from "./start-position.ts";
 import type { CommitNumber, LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
@@ -73,9 +73,9 @@ export class Stream {
   /** What was dropped is on its way out: before this nothing more is counted as excess. */
   #droppedBefore = 0;
 
-  constructor(settings: StreamSettings, store: Store, log: LogId) {
+  constructor(settings: StreamSettings, store: Store, log: LogId, duplicates: DuplicateWindow) {
     this.name = settings.name;
-    this.duplicates = new DuplicateWindow(settings.duplicateWindowMs ?? 0);
+    this.duplicates = duplicates;
     this.settings = settings;
     this.#store = store;
     this.log = log;
@@ -130,8 +130,9 @@ export class Stream {
       this.append(withMessageId(message, messageId));
       commit = this.#store.openCommit;
       sequences.push(sequence);
-      if (messageId !== undefined)
-        this.duplicates.remember(messageId, { sequence, commit, at: now });
+      if (messageId !== undefined) {
+        this.duplicates.remember({ messageId, sequence, commit, at: now });
+      }
     }
     return { sequences, duplicates, commit };
   }
@@ -168,8 +169,18 @@ export class Stream {
     const { firstSequence, nextSequence } = this.#store.stats(this.log);
     const end = Math.min(before ?? nextSequence, nextSequence) as Sequence;
     if (end <= firstSequence) return 0;
-    this.#store.trim(this.log, end, Number.MAX_SAFE_INTEGER as Ordinal);
+    this.trim(end, Number.MAX_SAFE_INTEGER as Ordinal);
     return end - firstSequence;
+  }
+
+  /**
+   * Lets records before a sequence go that have ordinals below `beforeOrdinal`, with the open group. What is remembered of them
+   * stays. Returns the first sequence that stays.
+   */
+  trim(before: Sequence, beforeOrdinal: Ordinal): Sequence {
+    const stays = this.#store.trim(this.log, before, beforeOrdinal);
+    this.duplicates.onTrimmed(stays);
+    return stays;
   }
 
   #drop(count: number, reason: StreamLoss["reason"]): StreamLoss | undefined {
@@ -177,7 +188,7 @@ export class Stream {
     const before = Math.min(firstSequence + count, nextSequence) as Sequence;
     if (before <= firstSequence || firstSequence < this.#droppedBefore) return undefined;
     this.#droppedBefore = before;
-    this.#store.trim(this.log, before, Number.MAX_SAFE_INTEGER as Ordinal);
+    this.trim(before, Number.MAX_SAFE_INTEGER as Ordinal);
     return {
       stream: this.name,
       log: this.log,

@@ -3,7 +3,7 @@
  * most one: those of the configuration first, then those made while the broker runs, in the order in which they were made. A stream that
  * uplinks or durable consumers read is trimmed behind the slowest of them; nothing is trimmed that a session still owes.
  */
-import type { Instant } from "../lib/clock.ts";
+import type { DuplicateWindows } from "./duplicate-windows.ts";
 import { openNamedLog, releaseNamedLog } from "./named-logs.ts";
 import { nameInTopic, STREAM_TOPIC } from "./pattern-topics.ts";
 import {
@@ -22,6 +22,7 @@ export class Streams {
   /** In the order in which they capture. */
   all: readonly Stream[] = [];
   readonly #store: Store;
+  readonly #duplicates: DuplicateWindows;
   readonly #streams = new Map<string, Stream>();
   /** Made while the broker runs, with the number of each. */
   readonly #made = new Map<Stream, number>();
@@ -29,8 +30,9 @@ export class Streams {
   /** Grows when filters may match otherwise than before. */
   #filtersVersion = 0;
 
-  constructor(settings: readonly StreamSettings[], store: Store) {
+  constructor(settings: readonly StreamSettings[], store: Store, duplicates: DuplicateWindows) {
     this.#store = store;
+    this.#duplicates = duplicates;
     for (const one of settings) this.#enter(one, store.openLog(one.name));
   }
 
@@ -47,8 +49,8 @@ export class Streams {
     return this.#made.has(stream);
   }
 
-  /** Reads those that were made while the broker ran, and what identifiers are known. Returns how many records were damaged. */
-  recover(now: Instant): number {
+  /** Reads those that were made while the broker ran. Returns how many records were damaged. */
+  recover(): number {
     let damaged = 0;
     const found: { number: number; settings: StreamSettings }[] = [];
     for (const [key, value] of this.#store.scan("meta", STREAM_PREFIX)) {
@@ -66,9 +68,6 @@ export class Streams {
       // The configuration has one of this name by now: it has the log, too.
       if (this.#streams.has(settings.name)) continue;
       this.#made.set(this.#enter(settings, openNamedLog(this.#store, settings.name)), number);
-    }
-    for (const { duplicates, log } of this.all) {
-      duplicates.recover(this.#store, log, now, this.#store.flushedCommit);
     }
     return damaged;
   }
@@ -98,6 +97,7 @@ export class Streams {
 
   /** Deletes a stream made at run time with all that is in it. Its consumers are the caller's affair. */
   delete(stream: Stream): CommitNumber {
+    this.#duplicates.close(stream.duplicates);
     stream.purge(undefined);
     stream.isDeleted = true;
     this.#streams.delete(stream.name);
@@ -124,7 +124,9 @@ export class Streams {
   }
 
   #enter(settings: StreamSettings, log: LogId): Stream {
-    const stream = new Stream(settings, this.#store, log);
+    const owner = { kind: "stream", number: log } as const;
+    const duplicates = this.#duplicates.open(owner, settings.duplicateWindowMs ?? 0);
+    const stream = new Stream(settings, this.#store, log, duplicates);
     this.#streams.set(settings.name, stream);
     this.#onChanged();
     return stream;
@@ -142,17 +144,20 @@ export class Streams {
    */
   trim(owedFrom: Ordinal, deliveredBefore: (log: LogId) => Sequence | undefined): number {
     const { nextSequence } = this.#store.stats(SESSION_LOG);
-    let pinnedBytes = this.#trimLog(SESSION_LOG, nextSequence, owedFrom);
-    for (const { log, settings } of this.all) {
-      if (settings.retain === "limits") continue;
+    const stays = this.#store.trim(SESSION_LOG, nextSequence, owedFrom);
+    let pinnedBytes = this.#pinnedBytes(SESSION_LOG, stays, nextSequence);
+    for (const stream of this.all) {
+      if (stream.settings.retain === "limits") continue;
+      const { log } = stream;
       const before = deliveredBefore(log);
-      if (before !== undefined) pinnedBytes += this.#trimLog(log, before, owedFrom);
+      if (before === undefined) continue;
+      pinnedBytes += this.#pinnedBytes(log, stream.trim(before, owedFrom), before);
     }
     return pinnedBytes;
   }
 
-  #trimLog(log: LogId, before: Sequence, owedFrom: Ordinal): number {
-    const stays = this.#store.trim(log, before, owedFrom);
+  /** What stays of a log although `before` might go, in bytes, about. */
+  #pinnedBytes(log: LogId, stays: Sequence, before: Sequence): number {
     const { bytes, firstSequence, nextSequence } = this.#store.stats(log);
     if (stays >= before || nextSequence === firstSequence) return 0;
     return (bytes * (before - stays)) / (nextSequence - firstSequence);

@@ -221,6 +221,11 @@ const TOTALS: readonly Total[] = [
     parts: [["deadLettered"]],
   },
   {
+    name: "rillmq_identifiers_forgotten_total",
+    help: "Identifiers of messages forgotten before their duplicate window was over, because all of them took too much.",
+    parts: [["identifiersForgotten"]],
+  },
+  {
     name: "rillmq_requests_total",
     help: "Requests, by what became of them.",
     label: "result",

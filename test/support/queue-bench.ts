@@ -2,6 +2,7 @@
 
 import type { LogDelivery, Receiver } from "../../src/broker/deliveries.ts";
 import type { Due } from "../../src/broker/due.ts";
+import { DuplicateWindows } from "../../src/broker/duplicate-windows.ts";
 import type { Queue } from "../../src/broker/queue.ts";
 import type { QueueSettings } from "../../src/broker/queue-records.ts";
 import { Queues, type SendOptions, type SendResult } from "../../src/broker/queues.ts";
@@ -51,9 +52,13 @@ export class QueueBench {
   readonly givenUp: string[] = [];
   readonly topics = new TopicTable();
   readonly #defaults: typeof DEFAULTS;
+  readonly #identifierBytesMax: number;
   store!: MemoryStore;
   queues!: Queues;
+  duplicates!: DuplicateWindows;
   deadlines!: DeadlineHeap<Due>;
+  /** Identifiers that were forgotten before their time. */
+  forgotten = 0;
   ms = 1_000_000;
   readonly #clock: Clock = {
     now: () => this.now,
@@ -61,8 +66,9 @@ export class QueueBench {
     wallOf: (stamp) => stamp,
   };
 
-  constructor(defaults: Partial<typeof DEFAULTS> = {}) {
+  constructor(defaults: Partial<typeof DEFAULTS> = {}, identifierBytesMax = 1_048_576) {
     this.#defaults = { ...DEFAULTS, ...defaults };
+    this.#identifierBytesMax = identifierBytesMax;
     this.#open();
   }
 
@@ -119,7 +125,8 @@ export class QueueBench {
       this.flush();
     }
     this.ms = until;
-    this.queues.onChores(this.now);
+    this.queues.onChores();
+    this.duplicates.onChores();
     this.flush();
   }
 
@@ -131,7 +138,12 @@ export class QueueBench {
   #open(): void {
     this.store = new MemoryStore(this.disk, { flushes: "manual" });
     this.deadlines = new DeadlineHeap<Due>();
+    const limits = { bytesMax: this.#identifierBytesMax };
+    this.duplicates = new DuplicateWindows(this.store, this.#clock, limits, (count) => {
+      this.forgotten += count;
+    });
     this.queues = new Queues({
+      duplicates: this.duplicates,
       store: this.store,
       topics: this.topics,
       deadlines: this.deadlines,
@@ -150,5 +162,6 @@ export class QueueBench {
       },
     });
     this.queues.recover();
+    this.duplicates.recover();
   }
 }

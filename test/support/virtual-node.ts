@@ -39,6 +39,7 @@ export const PATTERNS: BrokerLimits["patterns"] = {
     timeoutMaxMs: 600_000,
     replyCacheBytesMax: 65_536,
   },
+  duplicates: { bytesMax: 32 * MIB },
   defaults: {
     bytesMax: 64 * MIB,
     messagesMax: 100_000,

@@ -279,7 +279,7 @@ export const mqttSchema = z.strictObject({
   publishBytesPerSecondMax: size(
     "0",
     { min: 0, max: GiB },
-    "Most bytes of PUBLISH packets per second that are taken from one client, on average; beyond it the client is not read for a while; 0: any number.",
+    "Most bytes of PUBLISH packets, or of messages of a native client that publish something, per second that are taken from one client, on average; beyond it the client is not read for a while; 0: any number.",
   ),
   topicAliasMax: count(32, { min: 0, max: 65_535 }, "Topic aliases an MQTT 5 client may use."),
   topicAliasOutMax: count(

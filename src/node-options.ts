@@ -167,6 +167,8 @@ export function nativeOptionsOf(
     topicLevelsMax: mqtt.topicLevelsMax,
     propertiesMax: mqtt.userPropertiesMax,
     propertyBytesMax: mqtt.userPropertyBytesMax,
+    publishRateMax: mqtt.publishRateMax,
+    publishBytesPerSecondMax: mqtt.publishBytesPerSecondMax,
     isRetainAvailable: mqtt.retainAvailable,
     assignClientId,
   };

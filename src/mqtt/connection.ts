@@ -20,6 +20,7 @@ import type { Principal } from "../broker/authenticator.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { Due } from "../broker/due.ts";
 import type { Message, QoS } from "../broker/message.ts";
+import { PublishRate } from "../broker/publish-rate.ts";
 import type { Session } from "../broker/session.ts";
 import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
 import type { EndReason, Subscriber } from "../broker/subscriber.ts";
@@ -55,7 +56,6 @@ import {
 } from "./packet.ts";
 import type { Properties } from "./properties.ts";
 import { ProtocolError } from "./protocol-error.ts";
-import { PublishRate } from "./publish-rate.ts";
 import { ReasonCode } from "./reason-code.ts";
 import { withReasonString } from "./reason-strings.ts";
 import { countRefusal, SESSION_REASON_CODES } from "./refusals.ts";

@@ -7,7 +7,8 @@
  * Frames are handled in the order in which they came, only while it is **connected**, and not while
  * - one of them is **held**: the store has no room for it. It is tried again, and after `holdMaxMs` refused;
  * - `requestsMax` answers wait for the disk;
- * - more output waits than the write budget allows.
+ * - more output waits than the write budget allows;
+ * - it sent messages faster than it may, until it is within its rate again.
  * Then the network is not read either. Answers that mean "on disk" leave in order, each not before its commit is flushed; others overtake
  * them. The file is long because a state machine is read in one piece.
  */
@@ -16,6 +17,7 @@ import type { AuthenticationOutcome, Principal } from "../broker/authenticator.t
 import type { Broker } from "../broker/broker.ts";
 import type { Due } from "../broker/due.ts";
 import type { Message, QoS } from "../broker/message.ts";
+import { PublishRate } from "../broker/publish-rate.ts";
 import { isReplyTopic } from "../broker/reply-topics.ts";
 import type { Session } from "../broker/session.ts";
 import type { CommitNumber } from "../broker/store.ts";
@@ -83,6 +85,8 @@ export class NativeConnection implements Subscriber, Due {
   readonly #undecoded: Uint8Array[] = [];
   #undecodedBytes = 0;
   #frames: readonly unknown[] = [];
+  /** Bytes of the message that they came in, until something that it published is counted. */
+  #uncountedBytes = 0;
   #nextFrame = 0;
   #state: "awaitingHello" | "authenticating" | "welcomed" | "connected" | "closed" =
     "awaitingHello";
@@ -95,6 +99,9 @@ export class NativeConnection implements Subscriber, Due {
   #isPinged = false;
   /** A frame waits for room in the store since then. */
   #heldSince: Instant | undefined;
+  readonly #rate: PublishRate | undefined;
+  /** It was too fast: nothing more is handled before. */
+  #throttledUntil: Instant | undefined;
   /** Handling frames now: nothing that happens meanwhile begins it anew. */
   #isRunning = false;
   /** The broker is of no use any more: nothing is given back to it. */
@@ -119,6 +126,7 @@ export class NativeConnection implements Subscriber, Due {
     this.#waits = new Waits(options.limits.requestsMax);
     this.#lastReceivedAt = broker.clock.now();
     this.#connectedAt = this.#lastReceivedAt;
+    this.#rate = PublishRate.of(options, this.#lastReceivedAt);
     this.#schedule(after(this.#lastReceivedAt, options.helloTimeoutMs));
     broker.counters.nativeOpened++;
   }
@@ -186,6 +194,7 @@ export class NativeConnection implements Subscriber, Due {
       case "welcomed":
       case "connected":
         this.#checkHeld(now);
+        this.#checkRate(now);
         this.#checkIdle(now);
     }
   }
@@ -263,6 +272,7 @@ export class NativeConnection implements Subscriber, Due {
     return (
       this.#state === "connected" &&
       this.#heldSince === undefined &&
+      this.#throttledUntil === undefined &&
       this.#acks.size < this.#options.limits.requestsMax &&
       this.#link.hasRoom
     );
@@ -277,6 +287,7 @@ export class NativeConnection implements Subscriber, Due {
       this.#nextFrame = 0;
       this.#frames = [];
       this.#frames = this.#codec.decode(message);
+      this.#uncountedBytes = message.length;
       return true;
     }
     const frame = this.#frames[this.#nextFrame];
@@ -290,8 +301,10 @@ export class NativeConnection implements Subscriber, Due {
     const { counts } = this.#options;
     let id: number | undefined;
     let op: CountedOp = "invalid";
+    let messages = 0;
     try {
       const frame = checkClientFrame(value);
+      if (this.#rate !== undefined) messages = messagesIn(frame);
       ({ op } = frame);
       ({ id } = frame as { readonly id?: number });
       if (this.#desk === undefined || frame.op === "hello") this.#hello(frame);
@@ -305,7 +318,27 @@ export class NativeConnection implements Subscriber, Due {
       if (error instanceof FrameError || error instanceof Refusal) counts.count(op, error.code);
       this.#refuseFrame(id, error);
     }
+    if (messages > 0) this.#countRate(messages);
     return true;
+  }
+
+  /** Messages were taken or refused. Hot path where there is a limit. */
+  #countRate(messages: number): void {
+    const bytes = this.#uncountedBytes;
+    this.#uncountedBytes = 0;
+    const until = this.#rate?.take(bytes, this.#broker.clock.now(), messages);
+    if (until === undefined || this.#state === "closed") return;
+    this.#broker.counters.limitPublishRate++;
+    this.#throttledUntil = until;
+    this.#schedule(until);
+  }
+
+  /** It was too fast and has waited. */
+  #checkRate(now: Instant): void {
+    if (this.#throttledUntil === undefined || now < this.#throttledUntil) return;
+    this.#throttledUntil = undefined;
+    this.#lastReceivedAt = now;
+    this.#run();
   }
 
   /** @throws whatever is not for the client alone */
@@ -461,6 +494,10 @@ export class NativeConnection implements Subscriber, Due {
       this.#schedule(after(this.#heldSince, this.#options.holdMaxMs));
       return;
     }
+    if (this.#throttledUntil !== undefined) {
+      this.#schedule(this.#throttledUntil);
+      return;
+    }
     const { idleMs } = this.#options.limits;
     this.#schedule(after(this.#lastReceivedAt, this.#isPinged ? 2 * idleMs : idleMs));
   }
@@ -530,6 +567,22 @@ export class NativeConnection implements Subscriber, Due {
     const { deadlines } = this.#broker;
     deadlines.cancel(this.#deadline);
     this.#deadline = deadlines.add(at, this);
+  }
+}
+
+/** How many messages a client sends with a frame. Hot path where there is a limit. */
+function messagesIn(frame: ClientFrame): number {
+  switch (frame.op) {
+    case "publish":
+    case "request":
+    case "reply":
+    case "route":
+      return 1;
+    case "append":
+    case "send":
+      return frame.messages.length;
+    default:
+      return 0;
   }
 }
 

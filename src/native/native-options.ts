@@ -21,6 +21,9 @@ export interface NativeOptions {
   /** Most properties of one message, and most bytes of them. */
   readonly propertiesMax: number;
   readonly propertyBytesMax: number;
+  /** How fast it may publish, append, send, ask, reply and route, in messages and bytes per second; 0: no limit. */
+  readonly publishRateMax: number;
+  readonly publishBytesPerSecondMax: number;
   readonly isRetainAvailable: boolean;
   /** Where requests are counted. */
   readonly counts: RequestCounts;

@@ -339,6 +339,8 @@ export class VirtualNode {
       topicLevelsMax: 128,
       propertiesMax: 64,
       propertyBytesMax: 16_384,
+      publishRateMax: 0,
+      publishBytesPerSecondMax: 0,
       isRetainAvailable: true,
       counts: this.requestCounts,
       assignClientId: () => `assigned-${++this.#assigned}`,

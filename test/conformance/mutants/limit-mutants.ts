@@ -64,6 +64,15 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
     tests: ["test/unit/mqtt/publish-rate.test.ts"],
   },
   {
+    name: "native-publish-rate-ignored",
+    breaks: "A native client may publish as fast as it likes.",
+    rule: "Bound: mqtt.publishRateMax",
+    file: "src/native/connection.ts",
+    find: "this.#throttledUntil = until;",
+    replacement: "",
+    tests: ["test/unit/native/publish-rate.test.ts"],
+  },
+  {
     name: "write-budget-ignored",
     breaks: "A reader that does not read stays connected.",
     rule: "Bound: mqtt.writeTimeoutMs",

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { PublishRate } from "../../../src/broker/publish-rate.ts";
 import type { Instant } from "../../../src/lib/clock.ts";
 import { PacketType, ProtocolVersion } from "../../../src/mqtt/packet.ts";
-import { PublishRate } from "../../../src/mqtt/publish-rate.ts";
 import { publishPacket } from "../../support/virtual-client.ts";
 import { VirtualNode } from "../../support/virtual-node.ts";
 

@@ -29,7 +29,7 @@ class Bucket {
 }
 
 /**
- * How fast one client may publish: token buckets for messages and bytes, full at the start. A packet that is there is always
+ * How fast one client may publish: token buckets for messages and bytes, full at the start. A packet or frame that is there is always
  * taken, so that one of any size comes through; what it overdraws is waited for before the client is read again.
  */
 export class PublishRate {
@@ -52,10 +52,10 @@ export class PublishRate {
     return isUnlimited ? undefined : new PublishRate(limits, now);
   }
 
-  /** A PUBLISH of so many bytes came. Returns until when nothing more is to be read; undefined: read on. */
-  take(packetBytes: number, now: Instant): Instant | undefined {
-    const forMessages = this.#messages?.take(1, now) ?? 0;
-    const forBytes = this.#bytes?.take(packetBytes, now) ?? 0;
+  /** So many messages of so many bytes came. Returns until when nothing more is to be read; undefined: read on. */
+  take(bytes: number, now: Instant, messages = 1): Instant | undefined {
+    const forMessages = this.#messages?.take(messages, now) ?? 0;
+    const forBytes = this.#bytes?.take(bytes, now) ?? 0;
     const waitMs = Math.max(forMessages, forBytes);
     return waitMs === 0 ? undefined : after(now, waitMs);
   }

@@ -17,6 +17,7 @@ import { AcknowledgementGate } from "./acknowledgements.ts";
 import type { Principal } from "./authenticator.ts";
 import type { Authorizer } from "./authorization.ts";
 import type { BrokerOptions } from "./broker-options.ts";
+import { Congestion } from "./congestion.ts";
 import { Consumers } from "./consumers.ts";
 import { Counters } from "./counters.ts";
 import { DeferredDeliveries } from "./deferred-deliveries.ts";
@@ -110,6 +111,7 @@ export class Broker implements StoreEvents {
   #staged: Session[] = [];
   #sealed: Session[] = [];
   readonly #deferred = new DeferredDeliveries();
+  readonly #congestion = new Congestion(this.deadlines);
   /** Sessions with room or work for the end of the turn. */
   readonly #dirty = new Set<Session>();
   /** Publishers held back until there is room. */
@@ -151,6 +153,8 @@ export class Broker implements StoreEvents {
           this.#cut.add(pumped);
           options.onTurnCut();
         },
+        onCongested: (outbound) => this.#congestion.enter(outbound, clock.now()),
+        onRelieved: (outbound) => this.#congestion.leave(outbound),
       },
     );
     const tree = this.#tree;
@@ -441,6 +445,7 @@ export class Broker implements StoreEvents {
     }
     this.shared.pump();
     this.patterns.pump();
+    if (this.#congestion.takeRelief()) this.#resumeHeld();
   }
 
   /** Serves what is due. */
@@ -534,6 +539,7 @@ export class Broker implements StoreEvents {
     route: readonly RouteTarget<TreeSubscriber>[],
     stream: Stream | undefined,
   ): PublishOutcome {
+    if (message.qos > 0 && this.#congestion.holds(route, publisher)) return PublishOutcome.hold;
     if (this.#needsStore(message, publisher, route, stream)) {
       const refusal = this.#refusal(message, stream, route, publisher);
       if (refusal === PublishOutcome.hold) return refusal;

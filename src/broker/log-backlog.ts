@@ -81,6 +81,11 @@ export class LogBacklog {
     return this.#unsent === 0;
   }
 
+  /** How much of what may wait does, 0 and up. */
+  fill({ backlogMessagesMax, backlogBytesMax }: OutboundLimits): number {
+    return Math.max(this.#unsent / backlogMessagesMax, this.#unsentBytes / backlogBytesMax);
+  }
+
   /** The bytes of these messages, about. */
   get bytes(): number {
     return this.#unsentBytes;

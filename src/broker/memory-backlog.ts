@@ -16,6 +16,11 @@ export class MemoryBacklog {
     return this.#waiting.size;
   }
 
+  /** How much of its bound is used, 0..1. */
+  get fill(): number {
+    return this.#bytes / this.#bytesMax;
+  }
+
   /** False when it is full: nothing was taken. */
   offer(owed: Owed, message: Message): boolean {
     const bytes = costOf(message);

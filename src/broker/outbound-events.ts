@@ -27,6 +27,10 @@ export interface OutboundEvents {
   onCut(pumped: { pump(): void }): void;
   /** It has something to send that waits for a flush of its own: pump it after the next one. */
   onWaiting(outbound: Outbound): void;
+  /** Its client falls behind: publishers are to wait for it a little (see congestion.ts). */
+  onCongested(outbound: Outbound): void;
+  /** It has caught up, or its client is gone. */
+  onRelieved(outbound: Outbound): void;
 }
 
 /** The events of all sessions of one broker: counted; `onWaiting` goes to the broker. */
@@ -35,10 +39,10 @@ export function outboundEventsOf(
   counters: Counters,
   onWaiting: OutboundEvents["onWaiting"],
   onBacklogDropped: OutboundEvents["onBacklogDropped"],
-  reading: Pick<OutboundEvents, "mayRead" | "onCut">,
+  flow: Pick<OutboundEvents, "mayRead" | "onCut" | "onCongested" | "onRelieved">,
 ): OutboundEvents {
   return {
-    ...reading,
+    ...flow,
     onWaiting,
     clock,
     onBacklogDropped(clientId, count) {

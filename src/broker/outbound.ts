@@ -8,6 +8,7 @@
  * The file is long because every pump and every acknowledgement works on the same window, one call deep.
  */
 import { RingBuffer } from "../lib/ring-buffer.ts";
+import type { Congested } from "./congestion.ts";
 import { Inflight, type InflightEntry } from "./inflight.ts";
 import { type KeptLeaseRecord, KeptLeases } from "./kept-leases.ts";
 import type { Lease } from "./lease.ts";
@@ -33,6 +34,10 @@ import { type CommitNumber, type LogRecord, NO_COMMIT, type Ordinal, type Store 
 import type { Subscriber } from "./subscriber.ts";
 import { Topic } from "./topic.ts";
 
+/** From how full a backlog on publishers wait for the client, and below which they need not any more. */
+const CONGESTED_FILL = 0.5;
+const RELIEVED_FILL = 0.25;
+
 /** A QoS 2 delivery of a retained message as the last run left it. */
 interface RecoveredReplay {
   readonly ordinal: Ordinal;
@@ -44,7 +49,7 @@ interface RecoveredReplay {
 }
 
 /** Deliveries of one session, for as long as the session lives. */
-export class Outbound {
+export class Outbound implements Congested {
   readonly #store: Store;
   readonly #clientId: string;
   readonly #limits: OutboundLimits;
@@ -66,6 +71,8 @@ export class Outbound {
   readonly #kept: KeptLeases;
   readonly #recheck = new Recheck();
   #subscriber: Subscriber | undefined;
+  /** Whether publishers wait until it has caught up, or did for long enough. */
+  #pressure: "none" | "waited-for" | "given-up" = "none";
 
   constructor(
     store: Store,
@@ -249,6 +256,7 @@ export class Outbound {
   /** What can still go to others goes back: leased with QoS 1, or with QoS 2 and not sent yet [MQTT 5.0 section 4.8.2]. */
   detach(): void {
     this.#subscriber = undefined;
+    if (this.#pressure !== "none") this.#onRelieved();
     for (const entry of this.#inflight.entries()) {
       if (entry.owed.lease !== undefined) this.#giveBack(entry, entry.owed.lease);
     }
@@ -349,7 +357,29 @@ export class Outbound {
       this.#send(subscriber, owed, message, undefined);
       return true;
     }
-    return this.#memory.offer(owed, message);
+    if (!this.#memory.offer(owed, message)) return false;
+    if (this.#pressure === "none" && this.#memory.fill > CONGESTED_FILL) this.#onCongested();
+    return true;
+  }
+
+  /** Backlogs fill although the client is there. */
+  #onCongested(): void {
+    if (this.#subscriber === undefined) return;
+    this.#pressure = "waited-for";
+    this.#events.onCongested(this);
+  }
+
+  stopWaitingFor(): void {
+    this.#pressure = "given-up";
+  }
+
+  get backlogFill(): number {
+    return Math.max(this.#memory.fill, this.#log?.fill(this.#limits) ?? 0);
+  }
+
+  #onRelieved(): void {
+    if (this.#pressure === "waited-for") this.#events.onRelieved(this);
+    this.#pressure = "none";
   }
 
   /** A message of the open group is owed to this durable session; QoS 1 and 2. */
@@ -392,6 +422,7 @@ export class Outbound {
     this.pump();
     log.forgetRecords();
     this.keepWithinLimits();
+    if (this.#pressure === "none" && log.fill(this.#limits) > CONGESTED_FILL) this.#onCongested();
   }
 
   /** PUBACK. False when no QoS 1 message with this packet identifier is in flight. */
@@ -462,6 +493,7 @@ export class Outbound {
     this.#pumpMemory(subscriber);
     this.#pumpLog(subscriber);
     this.#pumpReplays(subscriber);
+    if (this.#pressure !== "none" && this.backlogFill < RELIEVED_FILL) this.#onRelieved();
     if (this.#recheck.isUnderWay) this.#checkRecheck();
   }
 

@@ -471,6 +471,7 @@ test("A client that does not keep up and whose session ends with it is ended wit
   for (let i = 0; i < 3; i++) publisher.publish("a", "x", { qos: 1, packetId: 1 });
   assert.equal(slow.isClosed, false);
   publisher.publish("a", "x", { qos: 1, packetId: 1 });
+  node.advance(200);
   assert.deepEqual(slow.takeText(), ["disconnect 0x97"]);
   assert.equal(node.broker.sessions.get("slow"), undefined);
 });

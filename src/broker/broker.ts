@@ -28,7 +28,7 @@ import type { PatternLimits } from "./limits.ts";
 import { copyMessage, type Message, type QoS } from "./message.ts";
 import { NumberedRecords } from "./numbered-records.ts";
 import type { Outbound } from "./outbound.ts";
-import { outboundEventsOf } from "./outbound-events.ts";
+import { type OutboundEvents, outboundEventsOf } from "./outbound-events.ts";
 import { PatternSubscriptions } from "./pattern-subscriptions.ts";
 import { isPatternTopic } from "./pattern-topics.ts";
 import { Queues } from "./queues.ts";
@@ -140,23 +140,7 @@ export class Broker implements StoreEvents {
     this.#wills = new Wills(store, deadlines, (message, principal) =>
       this.#publishWill(message, principal),
     );
-    const outboundEvents = outboundEventsOf(
-      clock,
-      counters,
-      (outbound) => {
-        this.#waiting.add(outbound);
-      },
-      options.onBacklogDropped,
-      {
-        mayRead: () => !this.#readBudget.isSpent,
-        onCut: (pumped) => {
-          this.#cut.add(pumped);
-          options.onTurnCut();
-        },
-        onCongested: (outbound) => this.#congestion.enter(outbound, clock.now()),
-        onRelieved: (outbound) => this.#congestion.leave(outbound),
-      },
-    );
+    const outboundEvents = this.#createOutboundEvents();
     const tree = this.#tree;
     this.#numbers = new NumberedRecords(store);
     this.shared = new SharedSubscriptions(
@@ -323,6 +307,28 @@ export class Broker implements StoreEvents {
     this.#accept(message, publisher, principal, this.#tree.route(message.topic), stream);
     const to = this.routing.rulesOf(message.topic);
     if (to.length > 0) this.routing.sendByRules(message, to, publisher);
+  }
+
+  #createOutboundEvents(): OutboundEvents {
+    const { clock, counters } = this;
+    const { onBacklogDropped, onTurnCut } = this.#options;
+    return outboundEventsOf(
+      clock,
+      counters,
+      (outbound) => {
+        this.#waiting.add(outbound);
+      },
+      onBacklogDropped,
+      {
+        mayRead: () => !this.#readBudget.isSpent,
+        onCut: (pumped) => {
+          this.#cut.add(pumped);
+          onTurnCut();
+        },
+        onCongested: (outbound) => this.#congestion.enter(outbound, clock.now()),
+        onRelieved: (outbound) => this.#congestion.leave(outbound),
+      },
+    );
   }
 
   #createRouting(): Routing {

@@ -17,6 +17,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -29,7 +30,8 @@ import { build } from "esbuild";
 
 const self = fileURLToPath(import.meta.url);
 const root = dirname(dirname(self));
-const modules = join(root, "node_modules");
+// esbuild names modules by where they really are, also when this folder is a link.
+const modules = realpathSync(join(root, "node_modules"));
 
 /** Architectures by Node.js' names. */
 export const ARCHITECTURES = ["x64", "arm64"];

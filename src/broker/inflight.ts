@@ -5,6 +5,7 @@
  *       QoS 2 of durable sessions only           |                      QoS 2 only
  *                                                `--PUBACK, PUBREC >= 0x80--> (gone)
  */
+import { LazyMap } from "../lib/lazy-map.ts";
 import type { Message } from "./message.ts";
 import type { Owed } from "./owed.ts";
 import { type CommitNumber, NO_COMMIT } from "./store.ts";
@@ -26,9 +27,9 @@ export interface InflightEntry {
 const PACKET_IDS = 65_535;
 
 export class Inflight {
-  readonly #entries = new Map<number, InflightEntry>();
+  readonly #entries = new LazyMap<number, InflightEntry>();
   /** Packet identifiers that an earlier run gave out and that are not entered yet. */
-  readonly #reserved = new Set<number>();
+  #reserved: Set<number> | undefined;
   #lastPacketId = 0;
   #outstanding = 0;
 
@@ -42,7 +43,7 @@ export class Inflight {
   }
 
   get hasFreePacketId(): boolean {
-    return this.#entries.size + this.#reserved.size < PACKET_IDS;
+    return this.#entries.size + (this.#reserved?.size ?? 0) < PACKET_IDS;
   }
 
   get(packetId: number): InflightEntry | undefined {
@@ -50,11 +51,12 @@ export class Inflight {
   }
 
   /** In the order of sending, but for those that are staged. */
-  entries(): IterableIterator<InflightEntry> {
+  entries(): Iterable<InflightEntry> {
     return this.#entries.values();
   }
 
   reserve(packetId: number): void {
+    this.#reserved ??= new Set();
     this.#reserved.add(packetId);
   }
 
@@ -63,8 +65,12 @@ export class Inflight {
     if (!this.hasFreePacketId) return 0;
     do {
       this.#lastPacketId = (this.#lastPacketId % PACKET_IDS) + 1;
-    } while (this.#entries.has(this.#lastPacketId) || this.#reserved.has(this.#lastPacketId));
+    } while (this.#isTaken(this.#lastPacketId));
     return this.#lastPacketId;
+  }
+
+  #isTaken(packetId: number): boolean {
+    return this.#entries.has(packetId) || this.#reserved?.has(packetId) === true;
   }
 
   add(
@@ -82,7 +88,7 @@ export class Inflight {
       wasSent: false,
       message,
     };
-    this.#reserved.delete(packetId);
+    this.#reserved?.delete(packetId);
     this.#entries.set(packetId, entry);
     return entry;
   }

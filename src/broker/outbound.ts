@@ -7,6 +7,7 @@
  *
  * The file is long because every pump and every acknowledgement works on the same window, one call deep.
  */
+import { LazyMap } from "../lib/lazy-map.ts";
 import { RingBuffer } from "../lib/ring-buffer.ts";
 import type { Congested } from "./congestion.ts";
 import { Inflight, type InflightEntry } from "./inflight.ts";
@@ -59,7 +60,7 @@ export class Outbound implements Congested {
   /** Undefined for sessions that end with their connection. */
   readonly #log: LogBacklog | undefined;
   /** By topic filter, in the order in which they began. */
-  readonly #replays = new Map<string, RetainedReplay>();
+  readonly #replays = new LazyMap<string, RetainedReplay>();
   /** QoS 2 deliveries of retained messages that the last run left, until their replay takes them. */
   #replayed: RecoveredReplay[] = [];
   #replayNumber = 0;

@@ -3,6 +3,7 @@
  * and how far it came, so that after a crash the delivery goes on under the same packet identifier. The record is drawn
  * in `session-records.ts`.
  */
+import { LazyMap } from "../lib/lazy-map.ts";
 import { sentKey } from "./session-records.ts";
 import type { Ordinal, Store } from "./store.ts";
 
@@ -75,7 +76,7 @@ export class SentRecords {
   readonly #store: Store;
   readonly #sessionNumber: number;
   /** Under way when the last run ended, by ordinal. */
-  readonly #recovered = new Map<Ordinal, SentRecord>();
+  readonly #recovered = new LazyMap<Ordinal, SentRecord>();
 
   constructor(store: Store, sessionNumber: number) {
     this.#store = store;

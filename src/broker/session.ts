@@ -9,6 +9,7 @@
 
 import type { Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
+import { LazyMap } from "../lib/lazy-map.ts";
 import type { Principal } from "./authenticator.ts";
 import type { Due } from "./due.ts";
 import type { KeptLeaseRecord } from "./kept-leases.ts";
@@ -65,15 +66,15 @@ export class Session implements NumberedOwner {
   /** Whom it belongs to: nobody else can take it over, resume or end it. */
   readonly principal: Principal;
   readonly isDurable: boolean;
-  readonly subscriptions = new Map<string, SessionSubscription>();
-  /** Those that it is in. */
-  readonly shared = new Set<SharedSubscription>();
+  readonly subscriptions = new LazyMap<string, SessionSubscription>();
+  /** Those that it is in, by name. */
+  readonly shared = new LazyMap<string, SharedSubscription>();
   /** Its subscriptions to queues and streams, by topic filter. */
-  readonly patterns = new Map<string, PatternSubscription>();
+  readonly patterns = new LazyMap<string, PatternSubscription>();
   readonly outbound: Outbound;
   readonly #store: Store;
   /** QoS 2 packet identifiers received and not released, with the commit that stores them. */
-  readonly #received = new Map<number, CommitNumber>();
+  readonly #received = new LazyMap<number, CommitNumber>();
   expiryMs: number;
   /** Undefined while no connection is attached. */
   subscriber: Subscriber | undefined = undefined;
@@ -106,14 +107,14 @@ export class Session implements NumberedOwner {
   attach(subscriber: Subscriber): void {
     this.subscriber = subscriber;
     this.outbound.attach(subscriber);
-    for (const shared of this.shared) shared.attach(this);
+    for (const shared of this.shared.values()) shared.attach(this);
     for (const pattern of this.patterns.values()) pattern.attach();
   }
 
   detach(): void {
     this.subscriber = undefined;
     this.owner = undefined;
-    for (const shared of this.shared) shared.detach(this);
+    for (const shared of this.shared.values()) shared.detach(this);
     for (const pattern of this.patterns.values()) pattern.detach();
     this.outbound.detach();
   }

@@ -81,7 +81,7 @@ export class SharedSubscriptions {
     const before = shared.memberCount;
     shared.join(session, options);
     this.#memberCount += shared.memberCount - before;
-    session.shared.add(shared);
+    session.shared.set(name, shared);
     this.#enterTree(shared);
     if (session.isDurable && !shared.isDurable) this.#makeDurable(shared);
   }
@@ -89,7 +89,7 @@ export class SharedSubscriptions {
   /** A session does not subscribe under this name any more. With its last member it ends, and what waits for it. */
   leave(name: string, session: Session): void {
     const shared = this.#byName.get(name);
-    if (shared === undefined || !session.shared.delete(shared)) return;
+    if (shared === undefined || !session.shared.delete(name)) return;
     shared.leave(session);
     this.#memberCount--;
     if (shared.memberCount > 0) this.#enterTree(shared);
@@ -98,7 +98,7 @@ export class SharedSubscriptions {
 
   /** A member's window or output has room again. */
   touch(session: Session): void {
-    for (const shared of session.shared) this.#dirty.add(shared);
+    for (const shared of session.shared.values()) this.#dirty.add(shared);
   }
 
   /** The end of a turn: what waits is handed out. */

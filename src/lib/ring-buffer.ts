@@ -1,6 +1,13 @@
-/** A first-in first-out queue in a growing circular array: no allocation per item, constant time. */
+/** First length of the array, a power of two. */
+const LENGTH_MIN = 8;
+
+/** What all that are empty from the beginning share: never written to, because it is full. Of the kind that grown ones are. */
+const NOTHING: undefined[] = new Array<undefined>(1).fill(undefined);
+NOTHING.length = 0;
+
+/** A first-in first-out queue in a growing circular array: no allocation per item, constant time, nothing until the first one comes. */
 export class RingBuffer<T> {
-  #items: (T | undefined)[] = new Array<T | undefined>(16).fill(undefined);
+  #items: (T | undefined)[] = NOTHING;
   #head = 0;
   #size = 0;
 
@@ -30,14 +37,14 @@ export class RingBuffer<T> {
   }
 
   clear(): void {
-    this.#items = new Array<T | undefined>(16).fill(undefined);
+    this.#items = NOTHING;
     this.#head = 0;
     this.#size = 0;
   }
 
   #grow(): void {
     const old = this.#items;
-    const grown = new Array<T | undefined>(old.length * 2).fill(undefined);
+    const grown = new Array<T | undefined>(Math.max(LENGTH_MIN, old.length * 2)).fill(undefined);
     for (let i = 0; i < this.#size; i++) grown[i] = old[(this.#head + i) & (old.length - 1)];
     this.#items = grown;
     this.#head = 0;

@@ -26,13 +26,7 @@ import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
 import type { EndReason, Subscriber } from "../broker/subscriber.ts";
 import { after, type Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
-import {
-  expiryMsOf,
-  type Granted,
-  grantConnect,
-  refuseConnect,
-  takesConnack,
-} from "./accept-connect.ts";
+import { expiryMsOf, grantConnect, refuseConnect, takesConnack } from "./accept-connect.ts";
 import { Authentication, type AuthenticationListener } from "./authentication.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { type ConnectionView, PROTOCOL_NAMES } from "./connection-view.ts";
@@ -69,16 +63,21 @@ const EARLY_BYTES_MAX = 262_144;
 /** Acknowledgements of one connection that may wait for their commits; beyond it the client is not read. */
 const WAITING_ACKS_MAX = 8_192;
 
+/** What all connections share that have none waiting; never written to. */
+const NO_CHUNKS: Uint8Array[] = [];
+
 export class MqttConnection implements Subscriber, Due, AuthenticationListener {
   readonly #broker: Broker;
   readonly #link: Link;
   readonly #options: ConnectionOptions;
   readonly #decoder: Decoder;
   readonly #acks: AcknowledgementQueue<Answer>;
-  readonly #inbound: Inbound;
-  readonly #control: ControlPackets;
+  /** From the first PUBLISH on. What only some connections need is made when they do: most say nothing most of the time. */
+  #inbound: Inbound | undefined;
+  /** From the first control packet on. */
+  #control: ControlPackets | undefined;
   /** Chunks that came while nothing more was decoded: the network is not read, but some were on their way. */
-  readonly #undecoded: Uint8Array[] = [];
+  #undecoded: Uint8Array[] = NO_CHUNKS;
   #state: "awaitingConnect" | "authenticating" | "exchanging" | "connected" | "closed" =
     "awaitingConnect";
   /** From CONNECT on; once connected only where the client may prove again who it is. */
@@ -88,7 +87,12 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
   #packetBytesMax = Number.POSITIVE_INFINITY;
   #version: ProtocolVersion = ProtocolVersion.v311;
   #session: Session | undefined;
-  #granted: Granted | undefined;
+  /** Of what CONNECT was granted: see accept-connect.ts. */
+  #receiveMaximum = 0;
+  #keepAliveMs = 0;
+  #topicAliasMax = 0;
+  #isExpiryAsked = true;
+  /** From the first message to the client on. */
   #outgoing: Outgoing | undefined;
   #deadline: Deadline<Due> | undefined;
   #lastReceivedAt: Instant;
@@ -98,14 +102,15 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
   /** The broker ends, not the client: nothing is done about the session. */
   #isAbandoned = false;
   /** A PUBLISH that waits for room and what came behind it, and since when. */
-  readonly #held = new HeldPackets();
+  #held: HeldPackets | undefined;
   #heldSince: Instant | undefined;
   /** Nothing is decoded until the acknowledgements that wait have left. */
   #isFullOfAcks = false;
   readonly #rate: PublishRate | undefined;
   /** It published too fast: nothing is decoded until then. */
   #throttledUntil: Instant | undefined;
-  readonly #resume = (): void => this.#resumeHeld();
+  /** Made when a publisher is held for the first time. */
+  #resume: (() => void) | undefined;
 
   constructor(broker: Broker, link: Link, options: ConnectionOptions) {
     this.#broker = broker;
@@ -118,8 +123,6 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
       userPropertiesBytesMax: options.userPropertyBytesMax,
     });
     this.#acks = new AcknowledgementQueue(broker.gate, (ack) => this.#sendAck(ack));
-    this.#inbound = new Inbound(broker, options);
-    this.#control = new ControlPackets(broker, this.#acks, this.#inbound, options);
     this.#lastReceivedAt = broker.clock.now();
     this.#connectedAt = this.#lastReceivedAt;
     this.#rate = PublishRate.of(options, this.#lastReceivedAt);
@@ -127,7 +130,7 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
   }
 
   get receiveMaximum(): number {
-    return this.#granted?.receiveMaximum ?? 0;
+    return this.#receiveMaximum;
   }
 
   get hasRoom(): boolean {
@@ -146,7 +149,7 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
       address,
       ...(certificateSubject === undefined ? {} : { certificateSubject }),
       protocol: PROTOCOL_NAMES[this.#version],
-      keepAliveSeconds: (this.#granted?.keepAliveMs ?? 0) / 1_000,
+      keepAliveSeconds: this.#keepAliveMs / 1_000,
       receiveMaximum: this.receiveMaximum,
       connectedAt: this.#connectedAt,
     };
@@ -156,12 +159,17 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
   receive(chunk: Uint8Array): void {
     if (this.#state === "closed") return;
     if (this.#state === "authenticating") this.#keepEarly(chunk);
-    else if (!this.#canDecode() || this.#undecoded.length > 0) this.#undecoded.push(chunk);
+    else if (!this.#canDecode() || this.#undecoded.length > 0) this.#keepUndecoded(chunk);
     else this.#decodeChunk(chunk);
   }
 
-  #keepEarly(chunk: Uint8Array): void {
+  #keepUndecoded(chunk: Uint8Array): void {
+    if (this.#undecoded === NO_CHUNKS) this.#undecoded = [];
     this.#undecoded.push(chunk);
+  }
+
+  #keepEarly(chunk: Uint8Array): void {
+    this.#keepUndecoded(chunk);
     const bytes = this.#undecoded.reduce((sum, { length }) => sum + length, 0);
     if (bytes > EARLY_BYTES_MAX) this.#refuse(ReasonCode.packetTooLarge);
   }
@@ -173,7 +181,7 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
 
   /** The network connection is gone, from whichever side. */
   onClosed(): void {
-    const { disconnect } = this.#held;
+    const disconnect = this.#held?.disconnect;
     try {
       // What the client said last counts, although it waits behind a held PUBLISH [MQTT-3.14.4-3].
       if (disconnect !== undefined && this.#session !== undefined) {
@@ -212,7 +220,7 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
         return;
       }
     } else if (this.#throttledUntil === undefined) {
-      const keepAliveMs = this.#granted?.keepAliveMs ?? 0;
+      const keepAliveMs = this.#keepAliveMs;
       if (keepAliveMs === 0) return;
       // Who is not read is not silent; one that does not read us is closed by the write timeout.
       if (this.#isFullOfAcks || this.#link.isFlooded) this.#lastReceivedAt = now;
@@ -253,15 +261,9 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
     retain: boolean,
     subscriptionIds: readonly number[] | undefined,
   ): void {
-    const isWritten = this.#outgoing?.write(
-      message,
-      qos,
-      packetId,
-      isDuplicate,
-      retain,
-      subscriptionIds,
-    );
-    if (isWritten === true) {
+    const outgoing = this.#outgoing ?? this.#openOutgoing();
+    const isWritten = outgoing.write(message, qos, packetId, isDuplicate, retain, subscriptionIds);
+    if (isWritten) {
       const { counters } = this.#broker;
       counters.packetsSent++;
       counters.payloadBytesSent += message.payloadEnd - message.payloadStart;
@@ -318,8 +320,9 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
         if (this.#rate !== undefined && packet.type === PacketType.publish) {
           this.#countRate(this.#rate, packet);
         }
-        if (this.#held.isEmpty || passesHeld(packet)) this.#handle(packet);
-        else this.#held.push(packet);
+        const held = this.#held;
+        if (held === undefined || held.isEmpty || passesHeld(packet)) this.#handle(packet);
+        else held.push(packet);
       }
       this.#isFullOfAcks = this.#acks.size >= WAITING_ACKS_MAX;
       this.#link.setPaused(this.#state !== "closed");
@@ -334,7 +337,7 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
       this.#state !== "closed" &&
       this.#state !== "authenticating" &&
       this.#throttledUntil === undefined &&
-      !this.#held.isFull &&
+      this.#held?.isFull !== true &&
       this.#acks.size < WAITING_ACKS_MAX
     );
   }
@@ -371,7 +374,7 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
     if (packet.type === PacketType.disconnect) this.#disconnect(packet);
     else if (packet.type === PacketType.auth) this.#auth(packet);
     else if (packet.type === PacketType.pingreq) this.#overtake({ type: PacketType.pingresp });
-    else this.#control.handle(packet, session);
+    else this.#openControl().handle(packet, session, this.#inbound);
   }
 
   /** Overtakes acknowledgements that wait, but not CONNACK. */
@@ -460,16 +463,11 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
     this.#state = "connected";
     this.#lastReceivedAt = context.now;
     this.#connectedAt = context.now;
-    this.#granted = granted;
-    this.#outgoing = new Outgoing(
-      this.#link.output,
-      clock,
-      packet.protocolVersion,
-      this.#packetBytesMax,
-      granted.topicAliasMax,
-    );
+    this.#receiveMaximum = granted.receiveMaximum;
+    this.#keepAliveMs = granted.keepAliveMs;
+    this.#topicAliasMax = granted.topicAliasMax;
+    this.#isExpiryAsked = granted.isExpiryAsked;
     this.#session = result.session;
-    this.#inbound.open(result.session, packet.protocolVersion);
     this.#decoder.packetBytesMax = this.#options.packetBytesMax;
     this.#broker.deadlines.cancel(this.#deadline);
     this.#deadline = undefined;
@@ -482,6 +480,29 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
     });
   }
 
+  #openOutgoing(): Outgoing {
+    const { output } = this.#link;
+    const { clock } = this.#broker;
+    this.#outgoing = new Outgoing(
+      output,
+      clock,
+      this.#version,
+      this.#packetBytesMax,
+      this.#topicAliasMax,
+    );
+    return this.#outgoing;
+  }
+
+  #openInbound(session: Session): Inbound {
+    this.#inbound = new Inbound(this.#broker, this.#options, session, this.#version);
+    return this.#inbound;
+  }
+
+  #openControl(): ControlPackets {
+    this.#control ??= new ControlPackets(this.#broker, this.#acks, this.#options);
+    return this.#control;
+  }
+
   /** Hot path: per message. */
   #publish(packet: PublishPacket, session: Session): void {
     if (!this.#tryPublish(packet, session)) this.#hold(packet);
@@ -489,7 +510,7 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
 
   /** False: there is no room for it now. */
   #tryPublish(packet: PublishPacket, session: Session): boolean {
-    const inbound = this.#inbound;
+    const inbound = this.#inbound ?? this.#openInbound(session);
     if (!inbound.publish(packet, session, this.#lastReceivedAt)) return false;
     if (packet.qos === 0) return true;
     const type = packet.qos === 1 ? PacketType.puback : PacketType.pubrec;
@@ -501,7 +522,7 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
   #disconnect(packet: DisconnectPacket): void {
     const seconds = packet.properties?.sessionExpirySeconds;
     // [MQTT 5.0 section 3.14.2.2.2]
-    if (seconds !== undefined && seconds > 0 && this.#granted?.isExpiryAsked === false) {
+    if (seconds !== undefined && seconds > 0 && !this.#isExpiryAsked) {
       throw protocolError("a session expiry interval where CONNECT had none");
     }
     const max = this.#options.sessionExpiryMaxMs;
@@ -511,8 +532,10 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
   }
 
   #hold(packet: PublishPacket): void {
+    this.#held ??= new HeldPackets();
     this.#held.push(packet);
     this.#heldSince = this.#broker.clock.now();
+    this.#resume ??= (): void => this.#resumeHeld();
     this.#broker.whenRoom(this.#resume);
     this.#scheduleNext(this.#heldSince);
   }
@@ -520,13 +543,14 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
   /** There may be room: what is held goes on in its order. */
   #resumeHeld(): void {
     const session = this.#session;
-    if (session === undefined) return;
+    const held = this.#held;
+    if (session === undefined || held === undefined) return;
     try {
-      this.#handleHeld(session);
+      this.#handleHeld(session, held);
     } catch (error) {
       this.#onError(error);
     }
-    if (this.#state === "closed" || !this.#held.isEmpty) return;
+    if (this.#state === "closed" || !held.isEmpty) return;
     this.#heldSince = undefined;
     this.#lastReceivedAt = this.#broker.clock.now();
     this.#scheduleNext(this.#lastReceivedAt);
@@ -549,15 +573,15 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
     }
   }
 
-  #handleHeld(session: Session): void {
-    for (let packet = this.#held.peek(); packet !== undefined; packet = this.#held.peek()) {
+  #handleHeld(session: Session, held: HeldPackets): void {
+    for (let packet = held.peek(); packet !== undefined; packet = held.peek()) {
       if (this.#state === "closed") return;
       if (packet.type !== PacketType.publish) this.#handle(packet);
       else if (!this.#tryPublish(packet, session)) {
-        this.#broker.whenRoom(this.#resume);
+        if (this.#resume !== undefined) this.#broker.whenRoom(this.#resume);
         return;
       }
-      this.#held.shift();
+      held.shift();
       this.#heldSince = this.#broker.clock.now();
     }
   }
@@ -568,7 +592,9 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
       case PacketType.pubrec:
       case PacketType.pubrel:
       case PacketType.pubcomp:
-        if (ack.type === PacketType.puback || ack.reasonCode >= 0x80) this.#inbound.onAnswered(ack);
+        if (ack.type === PacketType.puback || ack.reasonCode >= 0x80) {
+          this.#inbound?.onAnswered(ack);
+        }
         if (ack.reasonCode >= 0x80) {
           this.#send(ack);
           break;
@@ -627,10 +653,10 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
     this.#authentication = undefined;
     const session = this.#session;
     this.#broker.deadlines.cancel(this.#deadline);
-    this.#broker.forgetHeld(this.#resume);
+    if (this.#resume !== undefined) this.#broker.forgetHeld(this.#resume);
     this.#acks.close();
-    this.#held.clear();
-    this.#undecoded.length = 0;
+    this.#held?.clear();
+    this.#undecoded = NO_CHUNKS;
     if (session !== undefined && !this.#isAbandoned)
       this.#broker.sessions.disconnect(session, this, { sendWill, expiryMs });
     this.#link.close();

@@ -26,26 +26,19 @@ export type Answer = Ack | OutgoingPacket;
 export class ControlPackets {
   readonly #broker: Broker;
   readonly #acks: AcknowledgementQueue<Answer>;
-  readonly #inbound: Inbound;
   readonly #options: ConnectionOptions;
 
-  constructor(
-    broker: Broker,
-    acks: AcknowledgementQueue<Answer>,
-    inbound: Inbound,
-    options: ConnectionOptions,
-  ) {
+  constructor(broker: Broker, acks: AcknowledgementQueue<Answer>, options: ConnectionOptions) {
     this.#broker = broker;
     this.#acks = acks;
-    this.#inbound = inbound;
     this.#options = options;
   }
 
   /**
-   * Hot path: per acknowledgement.
+   * Hot path: per acknowledgement. `inbound` is undefined before the first PUBLISH.
    * @throws ProtocolError for a packet that no client sends once it is accepted
    */
-  handle(packet: Packet, session: Session): void {
+  handle(packet: Packet, session: Session, inbound: Inbound | undefined): void {
     const { outbound } = session;
     switch (packet.type) {
       case PacketType.puback:
@@ -58,7 +51,7 @@ export class ControlPackets {
         if (outbound.completed(packet.packetId)) this.#broker.touch(session);
         return;
       case PacketType.pubrel:
-        this.#pubrel(packet.packetId, session);
+        this.#pubrel(packet.packetId, session, inbound);
         return;
       case PacketType.subscribe: {
         const { commit, answer } = answerSubscribe(this.#broker, session, packet, this.#options);
@@ -87,10 +80,10 @@ export class ControlPackets {
     this.#acks.push(NO_COMMIT, { type: PacketType.pubrel, packetId, reasonCode: unknown });
   }
 
-  #pubrel(packetId: number, session: Session): void {
+  #pubrel(packetId: number, session: Session, inbound: Inbound | undefined): void {
     const commit = session.release(packetId);
     const reasonCode = commit === undefined ? ReasonCode.packetIdentifierNotFound : 0;
-    if (commit !== undefined) this.#inbound.onReleased();
+    if (commit !== undefined) inbound?.onReleased();
     this.#acks.push(commit ?? NO_COMMIT, { type: PacketType.pubcomp, packetId, reasonCode });
   }
 }

@@ -13,6 +13,7 @@ import type { Session } from "../broker/session.ts";
 import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
 import { isTopicName, Topic } from "../broker/topic.ts";
 import { after, type Instant } from "../lib/clock.ts";
+import { LazyMap } from "../lib/lazy-map.ts";
 import { isWithinLimits, mayPublishTo } from "./accept-connect.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { toMessageProperties } from "./message-properties.ts";
@@ -31,26 +32,35 @@ export class Inbound {
   readonly #options: ConnectionOptions;
   readonly #topics: TopicCache;
   /** By alias [MQTT 5.0 section 3.3.2.3.4]; those of topics that may not be published to apart. */
-  readonly #aliases = new Map<number, Topic>();
-  readonly #deniedAliases = new Map<number, Topic>();
-  #session: Session | undefined;
+  readonly #aliases = new LazyMap<number, Topic>();
+  readonly #deniedAliases = new LazyMap<number, Topic>();
+  readonly #session: Session;
   /** Of the rules that the cached topics and aliases were held against. */
-  #rulesVersion = 0;
+  #rulesVersion: number;
   /** Why the last topic that was looked at may not be published to; 0: it may. */
   #topicRefusal = 0;
   #lastDenied = NOWHERE;
   /** Filled anew for each PUBLISH. */
   readonly #message: Message;
-  #version: ProtocolVersion = ProtocolVersion.v311;
+  readonly #version: ProtocolVersion;
   /** QoS 1 and 2 messages of this connection that are not answered for good [MQTT-3.3.4-7]. */
   #unanswered = 0;
   /** The commit and the reason code of the acknowledgement that the last QoS 1 or 2 PUBLISH earned. */
   ackCommit: CommitNumber = NO_COMMIT;
   ackReasonCode = 0;
 
-  constructor(broker: Broker, options: ConnectionOptions) {
+  /** Of a client whose CONNECT was accepted. */
+  constructor(
+    broker: Broker,
+    options: ConnectionOptions,
+    session: Session,
+    version: ProtocolVersion,
+  ) {
     this.#broker = broker;
     this.#options = options;
+    this.#session = session;
+    this.#version = version;
+    this.#rulesVersion = broker.authorizer.version;
     this.#topics = new TopicCache(broker.topics, (topic) => this.#judge(topic) === 0);
     this.#message = {
       topic: NOWHERE,
@@ -60,18 +70,10 @@ export class Inbound {
       payloadStart: 0,
       payloadEnd: 0,
       properties: undefined,
-      publisherId: "",
+      publisherId: session.clientId,
       receivedAt: 0 as Instant,
       expiresAt: undefined,
     };
-  }
-
-  /** CONNECT was accepted. */
-  open(session: Session, version: ProtocolVersion): void {
-    this.#session = session;
-    this.#message.publisherId = session.clientId;
-    this.#version = version;
-    this.#rulesVersion = this.#broker.authorizer.version;
   }
 
   /** PUBACK, or PUBREC with an error, has left. */
@@ -263,9 +265,8 @@ export class Inbound {
     // Who knows the token of a reply topic may answer; an alias may stand for one.
     const isReply = isReplyTopic(topic.text) && isTopicName(topic.text);
     if (isReply && this.#version === ProtocolVersion.v5) return 0;
-    if (session !== undefined && isPatternTopic(topic.text))
-      return this.#judgePattern(topic, session);
-    if (session === undefined || !mayPublishTo(topic)) {
+    if (isPatternTopic(topic.text)) return this.#judgePattern(topic, session);
+    if (!mayPublishTo(topic)) {
       this.#topicRefusal = ReasonCode.topicNameInvalid;
     } else if (!isWithinLimits(topic.text, topic.bytes.length, this.#options)) {
       this.#broker.counters.limitTopic++;

@@ -12,7 +12,10 @@ const NAME_BYTES_MAX = 256;
 export class TopicCache {
   readonly #table: TopicTable;
   readonly #isAllowed: (topic: Topic) => boolean;
-  readonly #slots: (Topic | undefined)[] = new Array<Topic | undefined>(SLOTS).fill(undefined);
+  /** Most publish to one topic only. */
+  #last: Topic | undefined;
+  /** Made for the second topic. */
+  #slots: (Topic | undefined)[] | undefined;
 
   /** `isAllowed` says whether a client may publish to a topic; asked once per entry. */
   constructor(table: TopicTable, isAllowed: (topic: Topic) => boolean) {
@@ -22,7 +25,8 @@ export class TopicCache {
 
   /** The rules have changed: asks again. */
   clear(): void {
-    this.#slots.fill(undefined);
+    this.#last = undefined;
+    this.#slots = undefined;
   }
 
   /**
@@ -31,13 +35,24 @@ export class TopicCache {
    */
   of(bytes: Uint8Array, start: number, end: number): Topic | undefined {
     const length = end - start;
+    const last = this.#last;
+    if (last !== undefined && isSame(last.bytes, bytes, start, length)) return last;
     const slot = (length + (bytes[end - 1] ?? 0)) % SLOTS;
-    const known = this.#slots[slot];
+    const known = this.#slots?.[slot];
     if (known !== undefined && isSame(known.bytes, bytes, start, length)) return known;
     const topic = this.#table.of(decodeUtf8(bytes, start, end));
     if (!this.#isAllowed(topic)) return undefined;
-    if (length <= NAME_BYTES_MAX) this.#slots[slot] = topic;
+    if (length <= NAME_BYTES_MAX) this.#keep(topic, slot);
     return topic;
+  }
+
+  #keep(topic: Topic, slot: number): void {
+    if (this.#last === undefined) {
+      this.#last = topic;
+      return;
+    }
+    this.#slots ??= new Array<Topic | undefined>(SLOTS).fill(undefined);
+    this.#slots[slot] = topic;
   }
 }
 

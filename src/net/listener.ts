@@ -64,6 +64,16 @@ async function loadStages(options: ListenerOptions): Promise<Stages> {
   };
 }
 
+/** Where a socket keeps what it is counted by. */
+const TICKET = Symbol("ticket");
+
+interface TicketedSocket extends Socket {
+  [TICKET]?: Ticket;
+}
+
+/** What went wrong is told by "close"; a reset is nothing special. */
+const ignore = (): void => undefined;
+
 /** Accepts MQTT over TCP, TLS, WebSocket and unix sockets, and the native protocol over WebSocket. */
 export class Listener {
   readonly #options: ListenerOptions;
@@ -71,11 +81,18 @@ export class Listener {
   readonly #proxy: ProxyStage | undefined;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** One for all sockets. */
+  readonly #onClose: (this: TicketedSocket) => void;
 
   private constructor(options: ListenerOptions, stages: Stages) {
     this.#options = options;
     this.#stages = stages;
     this.#proxy = options.proxies === undefined ? undefined : new ProxyStage(options.proxies);
+    const sockets = this.#sockets;
+    this.#onClose = function onClose(this: TicketedSocket) {
+      sockets.delete(this);
+      if (this[TICKET] !== undefined) options.admission.release(this[TICKET]);
+    };
     this.#server = createServer(
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS },
       (socket) => this.#onSocket(socket),
@@ -162,7 +179,7 @@ export class Listener {
 
   #onSocket(socket: Socket): void {
     const { admission } = this.#options;
-    socket.on("error", () => undefined);
+    socket.on("error", ignore);
     this.#options.counters.opened++;
     const isProxied = this.#proxy?.isProxy(socket) === true;
     const ticket = admission.admit(socket, isProxied ? undefined : socket.remoteAddress);
@@ -171,10 +188,8 @@ export class Listener {
       return;
     }
     this.#sockets.add(socket);
-    socket.on("close", () => {
-      this.#sockets.delete(socket);
-      admission.release(ticket);
-    });
+    (socket as TicketedSocket)[TICKET] = ticket;
+    socket.on("close", this.#onClose);
     const own =
       "path" in this.#options.bind ? "unix" : plainAddress(socket.remoteAddress ?? "gone");
     const { tls, webSocket } = this.#stages;
@@ -218,7 +233,7 @@ export class Listener {
       return;
     }
     tls.take(socket, (secured) => {
-      secured.on("error", () => undefined);
+      secured.on("error", ignore);
       const certificateSubject = certificateSubjectOf?.(secured);
       this.#serve(ticket, secured, { address, certificateSubject }, timer);
     });

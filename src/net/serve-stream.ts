@@ -2,10 +2,7 @@ import type { Socket } from "node:net";
 import type { Link, Peer } from "../mqtt/link.ts";
 import type { Subprotocol } from "../native/frame.ts";
 import type { NativeLink } from "../native/link.ts";
-import type { NetworkCounters } from "./network-counters.ts";
-import type { OutputBudget } from "./output-budget.ts";
-import { SocketLink } from "./socket-link.ts";
-import type { Turn } from "./turn.ts";
+import { SocketLink, type SocketLinkOptions } from "./socket-link.ts";
 import { StreamWire, type Wire } from "./wire.ts";
 
 /** The protocol state of one network connection, whichever protocol it is. */
@@ -21,15 +18,7 @@ export interface Served {
 }
 
 /** What serving a connection needs, whatever it came over. */
-export interface ServeOptions {
-  readonly turn: Turn;
-  readonly counters: NetworkCounters;
-  /** Of all connections of all listeners. */
-  readonly budget: OutputBudget;
-  /** Write budget per connection, in bytes. */
-  readonly outputBytesMax: number;
-  /** With output over budget and no byte taken by the kernel for so long a connection is destroyed. */
-  readonly writeTimeoutMs: number;
+export interface ServeOptions extends SocketLinkOptions {
   /** Largest packet taken, in bytes. */
   readonly packetBytesMax: number;
   /** Largest packet taken before CONNECT was accepted, in bytes. */
@@ -52,25 +41,13 @@ export function acceptOn(
   peer: Peer,
   accept: (link: SocketLink) => Served | undefined = options.accept,
 ): Served | undefined {
-  const { turn, counters, outputBytesMax, writeTimeoutMs } = options;
-  let connection: Served | undefined;
-  const link = new SocketLink({
-    socket,
-    wire,
-    peer,
-    turn,
-    counters,
-    budget: options.budget,
-    outputBytesMax,
-    writeTimeoutMs,
-    onRoom: () => connection?.onRoom(),
-    onStalled: () => {
-      counters.writesStalled++;
-    },
-  });
-  connection = accept(link);
-  if (connection !== undefined) return connection;
-  counters.notAccepted++;
+  const link = new SocketLink(options, socket, wire, peer);
+  const connection = accept(link);
+  if (connection !== undefined) {
+    link.writer = connection;
+    return connection;
+  }
+  options.counters.notAccepted++;
   socket.destroy();
   return undefined;
 }
@@ -94,7 +71,8 @@ export function closed(options: ServeOptions, connection: Served): void {
 }
 
 /**
- * Serves MQTT on a stream: TCP, TLS, unix socket.
+ * Serves MQTT on a stream: TCP, TLS, unix socket. Its errors are listened to already; when the peer has ended it, Node ends it, too
+ * (`allowHalfOpen` is off).
  * @param socket the network connection itself, under `stream` or the same
  */
 export function serveStream(
@@ -105,10 +83,26 @@ export function serveStream(
 ): Served | undefined {
   const connection = acceptOn(options, socket, new StreamWire(stream), peer);
   if (connection === undefined) return undefined;
-  stream.on("data", (chunk: Buffer) => receive(options, connection, chunk));
-  // What went wrong is told by "close"; a reset is nothing special.
-  stream.on("error", () => undefined);
-  stream.on("end", () => stream.end());
-  stream.on("close", () => closed(options, connection));
+  (stream as ServedSocket)[SERVED] = { options, connection };
+  stream.on("data", onData);
+  stream.on("close", onClose);
   return connection;
+}
+
+/** What the listeners of a stream find on it, so that they are the same for all: ten thousand idle connections have none of their own. */
+const SERVED = Symbol("served");
+
+interface ServedSocket extends Socket {
+  [SERVED]?: { readonly options: ServeOptions; readonly connection: Served };
+}
+
+/** Hot path: per chunk. */
+function onData(this: ServedSocket, chunk: Buffer): void {
+  const served = this[SERVED];
+  if (served !== undefined) receive(served.options, served.connection, chunk);
+}
+
+function onClose(this: ServedSocket): void {
+  const served = this[SERVED];
+  if (served !== undefined) closed(served.options, served.connection);
 }

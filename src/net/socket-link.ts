@@ -18,11 +18,8 @@ const BUDGETS_MAX = 2;
 /** How often per write timeout it is looked whether the kernel took anything. */
 const LOOKS_PER_TIMEOUT = 4;
 
+/** What the links of one listener share. */
 export interface SocketLinkOptions {
-  /** The network connection itself, under TLS and WebSocket. */
-  readonly socket: Socket;
-  readonly wire: Wire;
-  readonly peer: Peer;
   readonly turn: Turn;
   readonly counters: NetworkCounters;
   /** Write budget, in bytes. */
@@ -31,20 +28,23 @@ export interface SocketLinkOptions {
   readonly budget: OutputBudget;
   /** With output over budget and no byte taken by the kernel for so long the connection is destroyed. */
   readonly writeTimeoutMs: number;
+}
+
+/** Who writes to a link: the protocol. */
+interface Writer {
   /** `hasRoom` has become true again. */
-  readonly onRoom: () => void;
-  /** It is destroyed because the peer does not read. */
-  readonly onStalled: () => void;
+  onRoom(): void;
 }
 
 /** The output of one network connection: gathered during a turn, written once, counted until the kernel has it. */
 export class SocketLink implements Link, TurnLink {
   readonly output = new ByteWriter();
   readonly peer: Peer;
+  /** Set once it is there. */
+  writer: Writer | undefined = undefined;
   readonly #options: SocketLinkOptions;
+  readonly #socket: Socket;
   readonly #wire: Wire;
-  readonly #outputBytesMax: number;
-  readonly #shareBytes: number;
   /** Bytes that the wire has and the kernel has not. */
   #queuedBytes = 0;
   #writesUnderWay = 0;
@@ -62,12 +62,12 @@ export class SocketLink implements Link, TurnLink {
   #unsentBytes = 0;
   #looksWithoutProgress = 0;
 
-  constructor(options: SocketLinkOptions) {
+  /** `socket`: the network connection itself, under TLS and WebSocket. */
+  constructor(options: SocketLinkOptions, socket: Socket, wire: Wire, peer: Peer) {
     this.#options = options;
-    this.peer = options.peer;
-    this.#wire = options.wire;
-    this.#outputBytesMax = options.outputBytesMax;
-    this.#shareBytes = Math.min(SHARE_BYTES, options.outputBytesMax);
+    this.#socket = socket;
+    this.#wire = wire;
+    this.peer = peer;
   }
 
   get hasRoom(): boolean {
@@ -84,7 +84,8 @@ export class SocketLink implements Link, TurnLink {
 
   /** What may wait now: less when all connections together have too much. */
   get #bytesMax(): number {
-    return this.#options.budget.isFull ? this.#shareBytes : this.#outputBytesMax;
+    const { budget, outputBytesMax } = this.#options;
+    return budget.isFull ? Math.min(SHARE_BYTES, outputBytesMax) : outputBytesMax;
   }
 
   get isFlooded(): boolean {
@@ -148,7 +149,7 @@ export class SocketLink implements Link, TurnLink {
     const counted = this.#underWayBytes + this.output.end;
     this.#options.budget.bytes += counted - this.#countedBytes;
     this.#countedBytes = counted;
-    if (this.#waitingBytes >= this.#outputBytesMax && this.#writesUnderWay > 0)
+    if (this.#waitingBytes >= this.#options.outputBytesMax && this.#writesUnderWay > 0)
       this.#onOverBudget();
   }
 
@@ -166,12 +167,12 @@ export class SocketLink implements Link, TurnLink {
 
   #tellRoom(): void {
     this.#wasFull = false;
-    this.#options.onRoom();
+    this.writer?.onRoom();
     this.#options.turn.schedule();
   }
 
   #onOverBudget(): void {
-    if (!this.#isFlooded && this.#waitingBytes >= this.#outputBytesMax * BUDGETS_MAX) {
+    if (!this.#isFlooded && this.#waitingBytes >= this.#options.outputBytesMax * BUDGETS_MAX) {
       this.#isFlooded = true;
       this.#wire.setPaused(true);
     }
@@ -181,14 +182,14 @@ export class SocketLink implements Link, TurnLink {
   #watchReader(): void {
     if (this.#watch !== undefined) return;
     this.#looksWithoutProgress = 0;
-    this.#unsentBytes = unsentBytes(this.#options.socket);
+    this.#unsentBytes = unsentBytes(this.#socket);
     const everyMs = this.#options.writeTimeoutMs / LOOKS_PER_TIMEOUT;
     this.#watch = setInterval(() => this.#look(), everyMs).unref();
   }
 
   /** Over budget: does the peer read? */
   #look(): void {
-    const { socket, onStalled } = this.#options;
+    const socket = this.#socket;
     const isOver = this.#wire.isGone || this.#waitingBytes < this.#bytesMax;
     const unsent = unsentBytes(socket);
     if (!isOver && unsent === this.#unsentBytes) this.#looksWithoutProgress++;
@@ -198,14 +199,14 @@ export class SocketLink implements Link, TurnLink {
     clearInterval(this.#watch);
     this.#watch = undefined;
     if (isOver) return;
-    onStalled();
+    this.#options.counters.writesStalled++;
     socket.destroy();
   }
 
   #end(): void {
     if (this.#wire.isGone) return;
     this.#wire.end();
-    const { socket } = this.#options;
+    const socket = this.#socket;
     const timer = setTimeout(() => socket.destroy(), LAST_WORDS_MS);
     timer.unref();
     socket.once("close", () => clearTimeout(timer));

@@ -47,23 +47,29 @@ function fixture(t: TestContext, budget = new OutputBudget(1_000_000), bytesMax 
   t.mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
   const wire = new SlowWire();
   const socket = new Socket();
-  const seen = { room: 0, stalled: 0 };
-  const link = new SocketLink({
-    socket,
-    wire,
-    peer: { address: "127.0.0.1", certificateSubject: undefined },
+  const counters = new NetworkCounters();
+  const seen = {
+    room: 0,
+    get stalled(): number {
+      return counters.writesStalled;
+    },
+  };
+  const options = {
     turn: new Turn(() => undefined),
-    counters: new NetworkCounters(),
+    counters,
     budget,
     outputBytesMax: bytesMax,
     writeTimeoutMs: WRITE_TIMEOUT_MS,
+  };
+  const link = new SocketLink(options, socket, wire, {
+    address: "127.0.0.1",
+    certificateSubject: undefined,
+  });
+  link.writer = {
     onRoom: () => {
       seen.room++;
     },
-    onStalled: () => {
-      seen.stalled++;
-    },
-  });
+  };
   const write = (count: number): void => {
     link.output.writeBytes(new Uint8Array(count));
     link.flush();

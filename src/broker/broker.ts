@@ -116,6 +116,8 @@ export class Broker implements StoreEvents {
   readonly #dirty = new Set<Session>();
   /** Publishers held back until there is room. */
   #held = new Set<() => void>();
+  /** Sessions' deliveries of which the next group carries how far they came. */
+  #marked: Outbound[] = [];
   /** Sessions' deliveries whose QoS 2 packet identifiers wait for a flush of their own. */
   #waiting = new Set<Outbound>();
   /** What stopped because enough was read in this turn. */
@@ -327,6 +329,9 @@ export class Broker implements StoreEvents {
         },
         onCongested: (outbound) => this.#congestion.enter(outbound, clock.now()),
         onRelieved: (outbound) => this.#congestion.leave(outbound),
+        onMarked: (outbound) => {
+          this.#marked.push(outbound);
+        },
       },
     );
   }
@@ -490,6 +495,9 @@ export class Broker implements StoreEvents {
       session.isStaged = false;
       if (!session.hasEnded) session.outbound.seal(commit);
     }
+    const marked = this.#marked;
+    this.#marked = [];
+    for (const outbound of marked) outbound.sealMarked();
     this.shared.seal();
     this.queues.onSealing();
     this.consumers.onSealing();

@@ -17,7 +17,6 @@ import {
   referencesHeadOf,
   referencesKey,
   referencesPrefix,
-  sentKey,
 } from "./session-records.ts";
 import { Spill } from "./spill.ts";
 import type { LogRecord, Ordinal, Store } from "./store.ts";
@@ -42,6 +41,8 @@ export class LogBacklog {
   readonly #store: Store;
   readonly #sessionNumber: number;
   #staged: Owed[] = [];
+  /** Chunks whose records go with the open group. */
+  #marked: ReferenceChunk[] = [];
   #sealed: ReferenceChunk[] = [];
   /** Chunks whose records are in memory: those of the commit that was just flushed. */
   #fresh: ReferenceChunk[] = [];
@@ -135,7 +136,29 @@ export class LogBacklog {
     return this.#unsentBytes + this.#unflushedBytes >= limits.backlogBytesMax;
   }
 
-  /** The group gets its sequences: the references go with it. Returns what was staged. */
+  /** How far a QoS 2 delivery came: goes with the group that `putMarked` is called for. Hot path: per step of each. */
+  mark(owed: Owed, sent: number, packetId: number): void {
+    owed.sent = sent;
+    owed.packetId = packetId;
+    const { chunk } = owed;
+    if (chunk !== undefined && !chunk.isMarked) this.#mark(chunk);
+  }
+
+  #mark(chunk: ReferenceChunk): void {
+    chunk.isMarked = true;
+    this.#marked.push(chunk);
+  }
+
+  /** The open group is being sealed: all that was marked goes with it. */
+  putMarked(): void {
+    for (const chunk of this.#marked) {
+      chunk.isMarked = false;
+      if (chunk.unsettled > 0) this.#putChunk(chunk);
+    }
+    this.#marked = [];
+  }
+
+  /** The group gets its sequences: the references are marked to go with it. Returns what was staged. */
   seal(): readonly Owed[] {
     const staged = this.#staged;
     this.#staged = [];
@@ -159,7 +182,7 @@ export class LogBacklog {
         end++;
       }
       const chunk = chunkOf(staged.slice(start, end), { bytes, latestAt, isSpilled: false });
-      this.#putChunk(chunk);
+      this.#mark(chunk);
       this.#sealed.push(chunk);
       start = end;
     }
@@ -216,11 +239,7 @@ export class LogBacklog {
       if (!this.#exceeds(limits, head, clock)) break;
       this.#leaveDisk(key, head);
       this.#store.remove("meta", key);
-      const references = decodeReferences(value) ?? [];
-      for (const { qos, ordinal } of references) {
-        if (qos === 2) this.#store.remove("meta", sentKey(this.#sessionNumber, ordinal));
-      }
-      this.#forget(references, head);
+      this.#forget(decodeReferences(value) ?? [], head);
       this.#unsent -= head.count;
       this.#unsentBytes -= head.bytes;
       dropped += head.count;
@@ -362,9 +381,6 @@ export class LogBacklog {
     if (chunk.unsettled > 0) return;
     this.#unsettled.delete(chunk.firstOrdinal);
     this.#store.remove("meta", referencesKey(this.#sessionNumber, chunk.firstOrdinal));
-    for (const { qos, ordinal } of chunk.owed) {
-      if (qos === 2) this.#store.remove("meta", sentKey(this.#sessionNumber, ordinal));
-    }
     this.#forget(chunk.owed, chunk);
   }
 
@@ -421,17 +437,27 @@ export class LogBacklog {
   }
 }
 
-const isAssigned = (chunk: ReferenceChunk): boolean =>
-  chunk.owed.some((owed) => owed.packetId !== 0);
+const isAssigned = (chunk: ReferenceChunk): boolean => chunk.owed.some(hasPacketId);
+
+const hasPacketId = (owed: Owed): boolean => owed.packetId !== 0;
 
 const costOf = ({ payloadStart, payloadEnd, topic, properties }: Message): number =>
   payloadEnd - payloadStart + topic.bytes.length + propertyBytes(properties) + MESSAGE_BYTES;
 
-function chunkOf(owed: Owed[], head: Omit<ReferencesHead, "count">): ReferenceChunk {
+function chunkOf(owed: Owed[], head: Omit<ReferencesHead, "count" | "hasSent">): ReferenceChunk {
   const { bytes, latestAt, isSpilled } = head;
   const firstOrdinal = owed[0]?.ordinal ?? (0 as Ordinal);
   const unsettled = owed.length;
-  const chunk = { firstOrdinal, owed, bytes, latestAt, isSpilled, nextIndex: 0, unsettled };
+  const chunk: ReferenceChunk = {
+    firstOrdinal,
+    owed,
+    bytes,
+    latestAt,
+    isSpilled,
+    nextIndex: 0,
+    unsettled,
+    isMarked: false,
+  };
   for (const item of owed) item.chunk = chunk;
   return chunk;
 }

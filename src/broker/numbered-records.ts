@@ -7,9 +7,11 @@ import { decodeKeptLease, type KeptLeaseRecord } from "./kept-leases.ts";
 import { scanRows } from "./scan-rows.ts";
 import { decodeSent, type SentRecord } from "./sent-records.ts";
 import {
+  decodeReferences,
   NUMBERED_PREFIXES,
   ordinalOf,
   packetIdOf,
+  type Reference,
   type ReferencesHead,
   referencesHeadOf,
   SUBSCRIPTION_PREFIX,
@@ -28,8 +30,10 @@ export interface NumberedOwner {
   readonly number: number;
   /** A record of references, in order. */
   recoverReferences(ordinal: Ordinal, head: ReferencesHead): void;
-  /** All QoS 2 deliveries under way. */
-  recoverSent(sent: Iterable<[Ordinal, SentRecord]>): void;
+  /** QoS 2 deliveries are under way among these, which are references of the record before. */
+  recoverDeliveries(references: readonly Reference[]): void;
+  /** A QoS 2 delivery of a retained message that is under way. */
+  recoverSent(ordinal: Ordinal, record: SentRecord): void;
   /** A QoS 2 message of a shared subscription that stays with this session. */
   recoverKept(lease: KeptLeaseRecord): void;
   /** A QoS 2 message received and not released. */
@@ -94,21 +98,17 @@ export class NumberedRecords {
     const rowsOf = (prefix: number, rowsMax: number) =>
       scanRows(this.#store, Uint8Array.of(prefix), rowsMax);
     for (const [key, value] of rowsOf(references, STEP_KEYS)) {
+      const owner = ownerOf(key);
       const head = referencesHeadOf(value);
-      ownerOf(key)?.recoverReferences(ordinalOf(key), head);
+      owner?.recoverReferences(ordinalOf(key), head);
+      if (head.hasSent) owner?.recoverDeliveries(decodeReferences(value) ?? []);
     }
-    const under = new Map<NumberedOwner, [Ordinal, SentRecord][]>();
     for (const [key, value] of rowsOf(sent, STEP_KEYS)) {
       const owner = ownerOf(key);
-      if (owner === undefined) continue;
       const record = decodeSent(value);
       // Damaged: the message is sent as if it had not been before.
-      if (record === undefined) continue;
-      const known = under.get(owner) ?? [];
-      known.push([ordinalOf(key), record]);
-      under.set(owner, known);
+      if (record !== undefined) owner?.recoverSent(ordinalOf(key), record);
     }
-    for (const [owner, deliveries] of under) owner.recoverSent(deliveries);
     for (const [key, value] of rowsOf(kept, STEP_MESSAGES)) {
       this.#recoverKept(ownerOf(key), key, value);
     }

@@ -31,6 +31,8 @@ export interface OutboundEvents {
   onCongested(outbound: Outbound): void;
   /** It has caught up, or its client is gone. */
   onRelieved(outbound: Outbound): void;
+  /** Something goes with the next group: `sealMarked` it then. */
+  onMarked(outbound: Outbound): void;
 }
 
 /** The events of all sessions of one broker: counted; `onWaiting` goes to the broker. */
@@ -39,7 +41,7 @@ export function outboundEventsOf(
   counters: Counters,
   onWaiting: OutboundEvents["onWaiting"],
   onBacklogDropped: OutboundEvents["onBacklogDropped"],
-  flow: Pick<OutboundEvents, "mayRead" | "onCut" | "onCongested" | "onRelieved">,
+  flow: Pick<OutboundEvents, "mayRead" | "onCut" | "onCongested" | "onRelieved" | "onMarked">,
 ): OutboundEvents {
   return {
     ...flow,

@@ -30,7 +30,7 @@ import {
   type SentRecord,
   SentRecords,
 } from "./sent-records.ts";
-import type { ReferencesHead } from "./session-records.ts";
+import type { Reference, ReferencesHead } from "./session-records.ts";
 import { type CommitNumber, type LogRecord, NO_COMMIT, type Ordinal, type Store } from "./store.ts";
 import type { Subscriber } from "./subscriber.ts";
 import { Topic } from "./topic.ts";
@@ -71,6 +71,8 @@ export class Outbound implements Congested {
   readonly #sent: SentRecords;
   readonly #kept: KeptLeases;
   readonly #recheck = new Recheck();
+  /** The broker knows that something is marked (see `sealMarked`). */
+  #isMarked = false;
   #subscriber: Subscriber | undefined;
   /** Whether publishers wait until it has caught up, or did for long enough. */
   #pressure: "none" | "waited-for" | "given-up" = "none";
@@ -155,19 +157,15 @@ export class Outbound implements Congested {
     this.#log?.recover(ordinal, head);
   }
 
-  /** After a restart, before `attach`: QoS 2 deliveries that were under way. */
-  recoverSent(sent: Iterable<[Ordinal, SentRecord]>): void {
-    for (const [ordinal, delivery] of sent) {
-      if (ordinal >= REPLAY_ORDINALS) {
-        this.#recoverReplayed(ordinal, delivery);
-        continue;
-      }
-      this.#sent.keepRecovered(ordinal, delivery);
-      if (delivery.state !== SENT.done) this.#inflight.reserve(delivery.packetId);
+  /** After a restart, before `attach`: QoS 2 deliveries of messages in logs that were under way. */
+  recoverDeliveries(references: readonly Reference[]): void {
+    for (const { sent, packetId } of references) {
+      if (sent !== 0 && sent !== SENT.done) this.#inflight.reserve(packetId);
     }
   }
 
-  #recoverReplayed(ordinal: Ordinal, { packetId, state, origin }: SentRecord): void {
+  /** The same of a retained message. */
+  recoverSent(ordinal: Ordinal, { packetId, state, origin }: SentRecord): void {
     this.#replayNumber = Math.max(this.#replayNumber, ordinal - REPLAY_ORDINALS);
     if (state !== SENT.done) this.#inflight.reserve(packetId);
     this.#replayed.push({ ordinal, packetId, state, bytes: origin, origin: decodeOrigin(origin) });
@@ -402,17 +400,26 @@ export class Outbound implements Congested {
     if (log === undefined) return;
     const canAssign = this.#subscriber !== undefined && log.isEmpty && this.#resend.size === 0;
     const staged = log.seal();
-    if (!canAssign) return;
+    if (canAssign) this.#assign(staged, log, commit);
+    log.putMarked();
+  }
+
+  #assign(staged: readonly Owed[], log: LogBacklog, commit: CommitNumber): void {
     let room = this.#limits.inflightMax - this.#inflight.size;
     for (const owed of staged) {
       if (room-- <= 0) return;
       if (owed.qos !== 2) continue;
       const packetId = this.#inflight.allocate();
       if (packetId === 0) return;
-      owed.packetId = packetId;
       this.#inflight.add(packetId, owed, "staged", undefined).commit = commit;
-      this.#sent.put(owed.ordinal, SENT.published, packetId);
+      log.mark(owed, SENT.published, packetId);
     }
+  }
+
+  /** The open group is being sealed: how far QoS 2 deliveries came goes with it. */
+  sealMarked(): void {
+    this.#isMarked = false;
+    this.#log?.putMarked();
   }
 
   /** What `seal` sealed is on disk; its records are still in memory. */
@@ -470,10 +477,23 @@ export class Outbound implements Congested {
       if (chunk !== undefined || ordinal >= REPLAY_ORDINALS || keptFor !== 0) {
         entry.commit = this.#store.openCommit;
         if (keptFor !== 0) this.#kept.release(entry.owed, entry.packetId);
-        else this.#sent.put(ordinal, SENT.released, entry.packetId, entry.owed.origin);
+        else this.#putSent(entry.owed, SENT.released, entry.packetId);
       }
     }
     subscriber?.release(entry.packetId, entry.commit);
+  }
+
+  /** How far a QoS 2 delivery came: goes with the open group. Hot path: per step of each. */
+  #putSent(owed: Owed, sent: number, packetId: number): void {
+    if (owed.ordinal >= REPLAY_ORDINALS) {
+      this.#sent.put(owed.ordinal, sent, packetId, owed.origin);
+      return;
+    }
+    this.#log?.mark(owed, sent, packetId);
+    this.#store.sealSoon();
+    if (this.#isMarked) return;
+    this.#isMarked = true;
+    this.#events.onMarked(this);
   }
 
   /** PUBCOMP. False when nothing with this packet identifier was released. */
@@ -502,7 +522,7 @@ export class Outbound implements Congested {
   #checkRecheck(): void {
     const isDone =
       this.#store.flushedCommit >= this.#recheck.until &&
-      this.#inflight.size + this.#sent.recoveredSize + this.#replays.size === 0 &&
+      this.#inflight.size + this.#replays.size === 0 &&
       this.backlogSize === 0;
     if (isDone) this.#recheck.stop();
   }
@@ -563,11 +583,11 @@ export class Outbound implements Congested {
     for (;;) {
       const owed = log.peek();
       if (owed === undefined) return;
-      if (owed.packetId !== 0) {
+      const assigned = owed.packetId === 0 ? undefined : this.#inflight.get(owed.packetId);
+      if (assigned?.owed === owed) {
         // Its packet identifier went to disk with it (see seal).
-        const entry = this.#inflight.get(owed.packetId);
         log.take();
-        if (entry !== undefined) this.#staged.push(entry);
+        this.#staged.push(assigned);
         this.#pumpStaged(subscriber);
         continue;
       }
@@ -582,10 +602,9 @@ export class Outbound implements Congested {
 
   /** False when no packet identifier is free. */
   #sendOwed(subscriber: Subscriber, log: LogBacklog, owed: Owed): boolean {
-    const recovered = owed.qos === 2 ? this.#sent.takeRecovered(owed.ordinal) : undefined;
-    if (recovered !== undefined) {
+    if (owed.sent !== 0) {
       log.take();
-      this.#resume(subscriber, log, owed, recovered);
+      this.#resume(subscriber, log, owed);
       return true;
     }
     const record = log.recordOf(owed);
@@ -610,7 +629,7 @@ export class Outbound implements Congested {
 
   /** QoS 2 in a session that lasts: the packet identifier is on disk before PUBLISH. */
   #sendAfterFlush(packetId: number, owed: Owed, keep: Message | undefined): void {
-    this.#sent.put(owed.ordinal, SENT.published, packetId, owed.origin);
+    this.#putSent(owed, SENT.published, packetId);
     this.#stageEntry(packetId, owed, keep);
   }
 
@@ -633,14 +652,14 @@ export class Outbound implements Congested {
   }
 
   /** A QoS 2 delivery that was under way when the last run ended goes on where it was. */
-  #resume(subscriber: Subscriber, log: LogBacklog, owed: Owed, recovered: SentRecord): void {
-    if (recovered.state === SENT.done) {
+  #resume(subscriber: Subscriber, log: LogBacklog, owed: Owed): void {
+    if (owed.sent === SENT.done) {
       log.settle(owed);
       return;
     }
-    const isReleased = recovered.state === SENT.released;
+    const isReleased = owed.sent === SENT.released;
     const state = isReleased ? "released" : "published";
-    const entry = this.#inflight.add(recovered.packetId, owed, state, undefined);
+    const entry = this.#inflight.add(owed.packetId, owed, state, undefined);
     entry.wasSent = true;
     if (isReleased) {
       this.#inflight.markOutstanding(entry);
@@ -772,7 +791,7 @@ export class Outbound implements Congested {
   #settleSent(entry: InflightEntry): void {
     const { owed } = entry;
     if (owed.qos === 2 && owed.chunk !== undefined && owed.chunk.unsettled > 1) {
-      this.#sent.put(owed.ordinal, SENT.done, entry.packetId);
+      this.#putSent(owed, SENT.done, entry.packetId);
     }
     this.#settle(entry);
   }

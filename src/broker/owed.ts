@@ -16,6 +16,8 @@ export interface ReferenceChunk {
   /** The first that was not handed to the client yet. */
   nextIndex: number;
   unsettled: number;
+  /** Its record is to be written anew with the open group. */
+  isMarked: boolean;
 }
 
 /** A message owed to a session, until the client acknowledges it. */
@@ -31,7 +33,9 @@ export interface Owed {
   record: LogRecord | undefined;
   /** Undefined when no log holds it. */
   chunk: ReferenceChunk | undefined;
-  /** A packet identifier is assigned already (see Outbound.seal); 0: none. */
+  /** How far its QoS 2 delivery came, as it is in the record of references: see SENT. */
+  sent: number;
+  /** The packet identifier of that delivery; 0: none is assigned. */
   packetId: number;
   /** It is leased: its holder can still give it back. */
   lease: Lease | undefined;
@@ -59,6 +63,7 @@ export function owedOf(
     ordinal: 0 as Ordinal,
     record,
     chunk: undefined,
+    sent: 0,
     packetId: 0,
     lease: undefined,
     keptFor: 0,
@@ -68,11 +73,13 @@ export function owedOf(
 }
 
 export function owedByReference(reference: Reference): Owed {
-  const { qos, retain, subscriptionIds, log, sequence, ordinal } = reference;
+  const { qos, retain, subscriptionIds, log, sequence, ordinal, sent, packetId } = reference;
   const owed = owedOf(qos, retain, subscriptionIds);
   owed.log = log;
   owed.sequence = sequence;
   owed.ordinal = ordinal;
+  owed.sent = sent;
+  owed.packetId = packetId;
   return owed;
 }
 

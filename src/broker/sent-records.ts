@@ -1,9 +1,8 @@
 /**
  * What is on disk about the QoS 2 deliveries of one session that are under way: which packet identifier a message has
- * and how far it came, so that after a crash the delivery goes on under the same packet identifier. The record is drawn
- * in `session-records.ts`.
+ * and how far it came, so that after a crash the delivery goes on under the same packet identifier. Of messages in logs it is in the
+ * record of references; retained messages have records of their own, drawn in `session-records.ts`, too.
  */
-import { LazyMap } from "../lib/lazy-map.ts";
 import { sentKey } from "./session-records.ts";
 import type { Ordinal, Store } from "./store.ts";
 
@@ -71,31 +70,14 @@ export function decodeSent(value: Uint8Array): SentRecord | undefined {
   return { state, packetId, origin: value.subarray(SENT_BYTES) };
 }
 
-/** The records of one session: written while it runs, and those that the last run left. */
+/** The records of one session. */
 export class SentRecords {
   readonly #store: Store;
   readonly #sessionNumber: number;
-  /** Under way when the last run ended, by ordinal. */
-  readonly #recovered = new LazyMap<Ordinal, SentRecord>();
 
   constructor(store: Store, sessionNumber: number) {
     this.#store = store;
     this.#sessionNumber = sessionNumber;
-  }
-
-  get recoveredSize(): number {
-    return this.#recovered.size;
-  }
-
-  keepRecovered(ordinal: Ordinal, record: SentRecord): void {
-    this.#recovered.set(ordinal, record);
-  }
-
-  /** The delivery that the last run had begun for this message, once; undefined: none. */
-  takeRecovered(ordinal: Ordinal): SentRecord | undefined {
-    const record = this.#recovered.get(ordinal);
-    if (record !== undefined) this.#recovered.delete(ordinal);
-    return record;
   }
 
   /** Goes with the open group. */

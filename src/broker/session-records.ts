@@ -6,10 +6,8 @@
  *     1c session:u32 topicFilter         subscription: JSON, see SessionSubscription
  *     20 session:u32 ordinal:u64         references to messages owed, one record per session and commit
  *     24 session:u32 ordinal:u64         spilled message, see message-record.ts
- *     28 session:u32 ordinal:u64         QoS 2 delivery under way: state:u8 packetId:u16
- *                                        (of a retained message: 2^52 and a number instead of an ordinal,
- *                                        and its origin, see sent-records.ts)
- *                                        (under a shared subscription's number: a member has it, `done`)
+ *     28 session:u32 2^52+number:u64     QoS 2 delivery under way of a retained message: state:u8 packetId:u16 and
+ *                                        its origin, see sent-records.ts
  *     2c session:u32 ordinal:u64 shared:u32
  *                                        QoS 2 message of that shared subscription that stays with this session:
  *                                        state:u8 packetId:u16 length:u16 references record with one
@@ -20,9 +18,12 @@
  *
  * Sessions and shared subscriptions have their numbers from one row: `session` above may be either.
  *
- * A references record is: version, 1 when its messages are spilled (else 0), count, bytes of the messages, latest receive
- * time of them, then per reference ordinal (difference), log, sequence, flags
- * (bits 0..1 QoS, 2 retain, 3 has subscription identifiers), and with bit 3 their count and values; varints throughout.
+ * A references record is: version, flags (1: its messages are spilled, 2: QoS 2 deliveries are under way), count, bytes of
+ * the messages, latest receive time of them, then per reference ordinal (difference), log, sequence, flags
+ * (bits 0..1 QoS, 2 retain, 3 has subscription identifiers, 4..5 how far its QoS 2 delivery came), with bit 3 their count and
+ * values, and with bits 4..5 the packet identifier; varints throughout. It is written anew when a delivery of its goes on, once
+ * per commit: a record for each delivery would be three rows per message. Under the number of a shared subscription
+ * `done` says that a member has the message.
  */
 
 import { ByteWriter } from "../lib/byte-writer.ts";
@@ -45,7 +46,12 @@ const KEY_KEPT = 0x2c;
 const KEY_RECEIVED = 0x30;
 const KEY_WILL = 0x40;
 const KEY_BROKER = 0x60;
-const REFERENCES_VERSION = 2;
+const REFERENCES_VERSION = 3;
+const HEAD_SPILLED = 1;
+const HEAD_SENT = 2;
+/** Of the flags of a reference. */
+const SENT_SHIFT = 4;
+const PACKET_ID_MAX = 65_535;
 const SHARED_VERSION = 1;
 
 /** Used again for each record of references. */
@@ -62,6 +68,8 @@ export interface ReferencesHead {
   readonly latestAt: number;
   /** The messages are in the session's spill: their logs may have let go of them. */
   readonly isSpilled: boolean;
+  /** QoS 2 deliveries of them are under way. */
+  readonly hasSent: boolean;
 }
 
 /** A message owed to a session: where it is, and how it is to be delivered. */
@@ -72,6 +80,9 @@ export interface Reference {
   readonly qos: QoS;
   readonly retain: boolean;
   readonly subscriptionIds: readonly number[] | undefined;
+  /** How far its QoS 2 delivery came (see SENT), and under which packet identifier; 0: it has not begun. */
+  readonly sent: number;
+  readonly packetId: number;
 }
 
 const ordinalKey = (prefix: number, session: number, ordinal: number): Uint8Array => {
@@ -160,15 +171,16 @@ export function decodeShared(value: Uint8Array): number | undefined {
   return number === 0 ? undefined : number;
 }
 
-/** `count` of the head is that of the references. */
+/** `count` of the head is that of the references. Hot path: per durable session and commit. */
 export function encodeReferences(
   references: readonly Reference[],
-  head: Omit<ReferencesHead, "count">,
+  head: Omit<ReferencesHead, "count" | "hasSent">,
 ): Uint8Array {
   const writer = scratch;
   writer.clear();
   writer.writeByte(REFERENCES_VERSION);
-  writer.writeByte(head.isSpilled ? 1 : 0);
+  const hasSent = references.some(isSent);
+  writer.writeByte((head.isSpilled ? HEAD_SPILLED : 0) | (hasSent ? HEAD_SENT : 0));
   writeVarint(writer, references.length);
   writeVarint(writer, head.bytes);
   writeVarint(writer, head.latestAt);
@@ -178,14 +190,19 @@ export function encodeReferences(
     ordinal = reference.ordinal;
     writeVarint(writer, reference.log);
     writeVarint(writer, reference.sequence);
-    const ids = reference.subscriptionIds;
-    writer.writeByte(reference.qos | (reference.retain ? 4 : 0) | (ids === undefined ? 0 : 8));
-    if (ids === undefined) continue;
-    writeVarint(writer, ids.length);
-    for (const id of ids) writeVarint(writer, id);
+    const { subscriptionIds: ids, sent } = reference;
+    const idsFlag = ids === undefined ? 0 : 8;
+    writer.writeByte(reference.qos | (reference.retain ? 4 : 0) | idsFlag | (sent << SENT_SHIFT));
+    if (ids !== undefined) {
+      writeVarint(writer, ids.length);
+      for (const id of ids) writeVarint(writer, id);
+    }
+    if (sent !== 0) writeVarint(writer, reference.packetId);
   }
   return copyBytes(writer.bytes, 0, writer.end);
 }
+
+const isSent = (reference: Reference): boolean => reference.sent !== 0;
 
 /** The references in a record; undefined when it is damaged. */
 export function decodeReferences(value: Uint8Array): Reference[] | undefined {
@@ -202,7 +219,19 @@ export function decodeReferences(value: Uint8Array): Reference[] | undefined {
     if ((qos as number) === 3) reader.isBroken = true;
     const subscriptionIds = (flags & 8) === 0 ? undefined : readIds(reader);
     const retain = (flags & 4) !== 0;
-    references.push({ log, sequence, ordinal: ordinal as Ordinal, qos, retain, subscriptionIds });
+    const sent = (flags >>> SENT_SHIFT) & 3;
+    const packetId = sent === 0 ? 0 : reader.readVarint();
+    if ((sent !== 0 && packetId === 0) || packetId > PACKET_ID_MAX) reader.isBroken = true;
+    references.push({
+      log,
+      sequence,
+      ordinal: ordinal as Ordinal,
+      qos,
+      retain,
+      subscriptionIds,
+      sent,
+      packetId,
+    });
   }
   return reader.isBroken ? undefined : references;
 }
@@ -230,11 +259,13 @@ export function referencesHeadOf(value: Uint8Array): ReferencesHead {
 /** Marks the reader as broken when the version is not known. */
 function readHead(reader: VarintReader): ReferencesHead {
   const isKnown = reader.readByte() === REFERENCES_VERSION;
-  const isSpilled = reader.readByte() === 1;
+  const flags = reader.readByte();
+  const isSpilled = (flags & HEAD_SPILLED) !== 0;
+  const hasSent = (flags & HEAD_SENT) !== 0;
   const count = reader.readVarint();
   const bytes = reader.readVarint();
   const latestAt = reader.readVarint();
-  if (isKnown && !reader.isBroken) return { count, bytes, latestAt, isSpilled };
+  if (isKnown && !reader.isBroken) return { count, bytes, latestAt, isSpilled, hasSent };
   reader.isBroken = true;
-  return { count: 0, bytes: 0, latestAt: 0, isSpilled: false };
+  return { count: 0, bytes: 0, latestAt: 0, isSpilled: false, hasSent: false };
 }

@@ -21,6 +21,7 @@ import type { OutboundEvents } from "./outbound-events.ts";
 import type { PatternSubscription } from "./pattern-subscriptions.ts";
 import type { SentRecord } from "./sent-records.ts";
 import {
+  type Reference,
   type ReferencesHead,
   receivedKey,
   sessionKey,
@@ -164,13 +165,17 @@ export class Session implements NumberedOwner {
     return commit;
   }
 
-  /** See NumberedOwner; this and the three below come after a restart, before `attach`. */
+  /** See NumberedOwner; this and the four below come after a restart, before `attach`. */
   recoverReferences(ordinal: Ordinal, head: ReferencesHead): void {
     this.outbound.recoverReferences(ordinal, head);
   }
 
-  recoverSent(sent: Iterable<[Ordinal, SentRecord]>): void {
-    this.outbound.recoverSent(sent);
+  recoverDeliveries(references: readonly Reference[]): void {
+    this.outbound.recoverDeliveries(references);
+  }
+
+  recoverSent(ordinal: Ordinal, record: SentRecord): void {
+    this.outbound.recoverSent(ordinal, record);
   }
 
   recoverKept(lease: KeptLeaseRecord): void {

@@ -24,7 +24,7 @@ import type { NumberedOwner } from "./numbered-records.ts";
 import type { DropReason } from "./outbound-events.ts";
 import { owedOf } from "./owed.ts";
 import { Rotation } from "./rotation.ts";
-import { SENT, type SentRecord, SentRecords } from "./sent-records.ts";
+import { SENT } from "./sent-records.ts";
 import { lowerQos, type Session } from "./session.ts";
 import type { ReferencesHead } from "./session-records.ts";
 import { SharedLease } from "./shared-lease.ts";
@@ -76,7 +76,6 @@ export class SharedSubscription implements NumberedOwner {
   /** Payload bytes of leases that are in memory only. */
   #leasedBytes = 0;
   #log: LogBacklog | undefined;
-  #sent: SentRecords | undefined;
 
   constructor(name: string, store: Store, limits: OutboundLimits, events: SharedEvents) {
     this.name = name;
@@ -173,7 +172,6 @@ export class SharedSubscription implements NumberedOwner {
     this.number = number;
     this.isDurable = true;
     this.#log = new LogBacklog(this.#store, number);
-    this.#sent = new SentRecords(this.#store, number);
     for (let next = this.#memory.peek(); next !== undefined; next = this.#memory.peek()) {
       this.#memory.take();
       this.#storeAnew(next.message);
@@ -189,9 +187,12 @@ export class SharedSubscription implements NumberedOwner {
     this.#log?.recover(ordinal, head);
   }
 
-  /** After a restart: what members had with QoS 2. */
-  recoverSent(sent: Iterable<[Ordinal, SentRecord]>): void {
-    for (const [ordinal, record] of sent) this.#sent?.keepRecovered(ordinal, record);
+  recoverDeliveries(): void {
+    // What members had with QoS 2 is seen when it is its turn.
+  }
+
+  recoverSent(): void {
+    // Nothing retained is sent in its name.
   }
 
   recoverKept(): void {
@@ -225,6 +226,10 @@ export class SharedSubscription implements NumberedOwner {
   /** A record of the open group is owed to one member. Hot path: per durable message. */
   stage(record: LogRecord, message: Message): void {
     this.#log?.stage(owedOf(message.qos, message.retain, undefined, record));
+    this.#noteStaged();
+  }
+
+  #noteStaged(): void {
     if (this.isStaged) return;
     this.isStaged = true;
     this.#events.onStaged(this);
@@ -233,6 +238,7 @@ export class SharedSubscription implements NumberedOwner {
   /** The open group is being sealed: the references go with it. */
   seal(): void {
     this.#log?.seal();
+    this.#log?.putMarked();
   }
 
   /** What `seal` sealed is on disk; its records are still in memory. */
@@ -284,7 +290,14 @@ export class SharedSubscription implements NumberedOwner {
   claim(lease: SharedLease): void {
     lease.isClaimed = true;
     // The packet identifier is the member's affair.
-    this.#sent?.put(lease.owed.ordinal, SENT.done, 1);
+    this.#mark(lease, SENT.done, 1);
+  }
+
+  /** Goes with the open group. */
+  #mark({ owed }: SharedLease, sent: number, packetId: number): void {
+    this.#log?.mark(owed, sent, packetId);
+    this.#noteStaged();
+    this.#store.sealSoon();
   }
 
   /** See `Lease.settle`. */
@@ -301,7 +314,7 @@ export class SharedSubscription implements NumberedOwner {
     if (this.hasEnded) return;
     if (lease.isClaimed) {
       lease.isClaimed = false;
-      this.#sent?.remove(lease.owed.ordinal);
+      this.#mark(lease, 0, 0);
     }
     if (lease.kept !== undefined && this.isDurable) this.#storeAnew(lease.kept);
     else this.#returned.push(lease);
@@ -354,7 +367,7 @@ export class SharedSubscription implements NumberedOwner {
     if (log === undefined || owed === undefined) return false;
     log.take();
     // A member had it with QoS 2 when the last run ended.
-    if (this.#sent?.takeRecovered(owed.ordinal) !== undefined) log.settle(owed);
+    if (owed.sent !== 0) log.settle(owed);
     else this.#hand(member, this.#leaseOf(owed, undefined), log.recordOf(owed));
     return true;
   }

@@ -115,6 +115,12 @@ export interface Store {
   put(table: Table, key: Uint8Array, value: Uint8Array): void;
   remove(table: Table, key: Uint8Array): void;
 
+  /**
+   * The open group is to be sealed as if something had been staged: who calls this stages it when told that it is being sealed. What
+   * changes often within one group is written once so.
+   */
+  sealSoon(): void;
+
   /** A flushed small record (a copy). */
   get(table: Table, key: Uint8Array): Uint8Array | undefined;
   /**

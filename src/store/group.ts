@@ -28,6 +28,8 @@ export class Group {
   readonly chunks: OpenChunk[] = [];
   /** By table and key; the last change of a key wins. */
   readonly changes = new Map<string, BackingWrite>();
+  /** Records and changes. */
+  staged = 0;
   /** Bytes staged, with overhead. */
   bytes = 0;
   /** Of them, bytes of small records. */
@@ -68,6 +70,7 @@ export class Group {
     chunk.end = end;
     chunk.count = count + 1;
     chunk.lastIndex = index;
+    this.staged++;
     if (message.receivedAt > chunk.latestTime) chunk.latestTime = Math.floor(message.receivedAt);
     this.bytes += end - start;
     return end;
@@ -75,6 +78,7 @@ export class Group {
 
   /** Stages a change of a small record; without value: its removal. */
   change(table: Table, key: Uint8Array, value: Uint8Array | undefined): void {
+    this.staged++;
     const stored = storedKey(key);
     const name = (table === "meta" ? "m" : "r") + latin1(stored);
     const before = this.changes.get(name);

@@ -214,6 +214,7 @@ function openOn(backing: Backing, options: LmdbStoreOptions): LogStore {
     schedule: (seal) => {
       setImmediate(seal);
     },
+    steadyMs: () => performance.now(),
     ...(options.topics === undefined ? {} : { topics: options.topics }),
   });
 }

@@ -28,6 +28,7 @@ import type { Backing } from "./backing.ts";
 import { RecordDecoder } from "./chunk.ts";
 import { DiskSpace } from "./disk-space.ts";
 import { closeChunks, firstSequenceOf, Group } from "./group.ts";
+import { GroupGathering } from "./group-gathering.ts";
 import { BROKER_META_MIN } from "./keys.ts";
 import { LogReader } from "./log-reader.ts";
 import { LogState } from "./log-state.ts";
@@ -55,6 +56,8 @@ export interface LogStoreOptions {
   readonly topics?: TopicTable;
   /** Runs `seal` later, at the end of this turn. */
   readonly schedule: (seal: () => void) => void;
+  /** A steady clock, ms: answers to a commit are waited for a little (see group-gathering.ts). Undefined: they are not. */
+  readonly steadyMs?: () => number;
 }
 
 /** A commit in flight. */
@@ -83,6 +86,7 @@ export class LogStore implements Store {
   readonly #trimming = new Set<LogState>();
   readonly #waiters: Waiter[] = [];
   readonly #onTurnEnd = (): void => this.#turnEnded();
+  readonly #gathering: GroupGathering | undefined;
   readonly #oldest = new Map<LogState, { first: number; at: Instant | undefined }>();
 
   #events: StoreEvents | undefined;
@@ -97,6 +101,8 @@ export class LogStore implements Store {
   #isFull = false;
   #inFlightBytes = 0;
   #isSealScheduled = false;
+  /** Something will be staged while the open group is sealed. */
+  #isAwaited = false;
   #lingerTimer: NodeJS.Timeout | undefined;
   #failure: Error | undefined;
   #isClosed = false;
@@ -107,6 +113,7 @@ export class LogStore implements Store {
     this.#options = options;
     this.#disk = new DiskSpace(backing, options.diskReserveBytes);
     this.#tableSpace = new TableSpace(backing);
+    if (options.steadyMs !== undefined) this.#gathering = new GroupGathering(options.steadyMs);
     this.epoch = options.epoch;
     const topics = options.topics ?? new TopicTable();
     this.#reader = new LogReader(backing, topics);
@@ -249,6 +256,14 @@ export class LogStore implements Store {
     this.#change(table, key, undefined);
   }
 
+  sealSoon(): void {
+    // Hot path: per step of a QoS 2 delivery.
+    this.#assertOpen();
+    this.#isAwaited = true;
+    this.#group.staged++;
+    if (!this.#isSealScheduled) this.#scheduleSeal();
+  }
+
   #change(table: Table, key: Uint8Array, value: Uint8Array | undefined): void {
     this.#assertOpen();
     this.#group.change(table, key, value);
@@ -343,6 +358,10 @@ export class LogStore implements Store {
 
   #sealOrLinger(): void {
     if (this.#flight !== undefined || this.#isClosed || this.#failure !== undefined) return;
+    if (this.#gathering?.waits(this.#group.staged) === true) {
+      this.#scheduleSeal();
+      return;
+    }
     const { lingerMs } = this.#options;
     if (lingerMs === 0 || this.#group.records.length !== 1) this.#seal();
     else this.#lingerTimer ??= setTimeout(() => this.#seal(), lingerMs);
@@ -353,7 +372,8 @@ export class LogStore implements Store {
     clearTimeout(this.#lingerTimer);
     this.#lingerTimer = undefined;
     if (this.#flight !== undefined || this.#isClosed || this.#failure !== undefined) return;
-    if (this.#group.isEmpty && this.#trimming.size === 0) return;
+    if (this.#group.isEmpty && this.#trimming.size === 0 && !this.#isAwaited) return;
+    this.#isAwaited = false;
     const group = this.#group;
     const commit = this.openCommit;
     const numbered = this.#number(group, 0);
@@ -367,10 +387,13 @@ export class LogStore implements Store {
     this.#nextOrdinal += group.records.length;
     this.#flight = { commit, group, trims };
     this.#inFlightBytes = group.bytes;
+    this.#gathering?.onSealed(group.staged);
     this.#group = new Group();
     this.#openCommit++;
     if (this.#disk.lacks(group.bytes, this.usedBytes)) {
       this.#options.schedule(() => this.#done(new Error("the disk has no space for the commit")));
+    } else if (writes.length === 0) {
+      this.#options.schedule(() => this.#done(undefined));
     } else {
       this.#backing.commit(writes, (error) => this.#done(error));
     }
@@ -406,10 +429,11 @@ export class LogStore implements Store {
     this.#applyFlushed(flight);
     this.#tableSpace.countFlushed(flight.group.changeBytes);
     this.#flushedCommit = flight.commit;
+    this.#gathering?.onFlushed(flight.group.staged, this.#group.staged);
     this.#events?.onFlushed(flight.commit);
     for (const chunk of flight.group.chunks) this.#arena.giveBack(chunk.bytes);
-    if (this.#lingerTimer === undefined) this.#sealOrLinger();
-    if (this.#flight === undefined && this.#group.isEmpty) {
+    if (this.#lingerTimer === undefined && !this.#isSealScheduled) this.#sealOrLinger();
+    if (this.#flight === undefined && this.#group.isEmpty && !this.#isAwaited) {
       this.#settle(undefined);
     } else if (this.#waiters.length > 0) {
       this.#seal();

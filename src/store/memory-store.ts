@@ -290,6 +290,10 @@ export class MemoryStore implements Store {
     this.#store.put(table, key, value);
   }
 
+  sealSoon(): void {
+    this.#store.sealSoon();
+  }
+
   remove(table: Table, key: Uint8Array): void {
     this.#store.remove(table, key);
   }

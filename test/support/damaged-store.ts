@@ -89,6 +89,8 @@ class Filler {
       qos: 1 as const,
       retain: false,
       subscriptionIds: undefined,
+      sent: 0,
+      packetId: 0,
     };
     const owed = encodeReferences([reference], { bytes: 20, latestAt: 1, isSpilled: false });
     this.#put("meta", referencesKey(session, commit), owed);

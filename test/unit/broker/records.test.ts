@@ -39,15 +39,23 @@ const references = fc
       subscriptionIds: fc.option(fc.array(fc.integer({ min: 1, max: 268_435_455 })), {
         nil: undefined,
       }),
+      delivery: fc.oneof(
+        fc.constant({ sent: 0, packetId: 0 }),
+        fc.record({
+          sent: fc.integer({ min: 1, max: 3 }),
+          packetId: fc.integer({ min: 1, max: 65_535 }),
+        }),
+      ),
     }),
     { maxLength: 256 },
   )
   .map((list) => {
     let ordinal = 0;
-    return list.map(({ step, log, sequence, ...rest }): Reference => {
+    return list.map(({ step, log, sequence, delivery, ...rest }): Reference => {
       ordinal += step;
       return {
         ...rest,
+        ...delivery,
         log: log as LogId,
         sequence: sequence as Sequence,
         ordinal: ordinal as Ordinal,
@@ -62,7 +70,13 @@ test("References are read as they were written, and counted without reading them
     fc.property(references, fc.boolean(), (list, isSpilled) => {
       const record = encodeReferences(list, { ...HEAD, isSpilled });
       assert.deepEqual(decodeReferences(record), list);
-      assert.deepEqual(referencesHeadOf(record), { ...HEAD, isSpilled, count: list.length });
+      const hasSent = list.some(({ sent }) => sent > 0);
+      assert.deepEqual(referencesHeadOf(record), {
+        ...HEAD,
+        isSpilled,
+        hasSent,
+        count: list.length,
+      });
     }),
   );
 });
@@ -85,13 +99,15 @@ test("Any bytes, and any record cut short, are references or damaged, never an e
   );
 });
 
-test("References that nothing could send are damaged: QoS 3, a subscription identifier out of range.", () => {
+test("References that nothing could send are damaged: QoS 3, a subscription or packet identifier out of range.", () => {
   const reference = {
     log: 1 as LogId,
     sequence: 1 as Sequence,
     ordinal: 1 as Ordinal,
     qos: 1,
     retain: false,
+    sent: 0,
+    packetId: 0,
   } as const;
   const head = { ...HEAD, isSpilled: false };
   const isRead = (changed: object): boolean =>
@@ -103,6 +119,9 @@ test("References that nothing could send are damaged: QoS 3, a subscription iden
   assert.equal(isRead({ subscriptionIds: [1, 268_435_455] }), true);
   assert.equal(isRead({ subscriptionIds: [1, 0] }), false);
   assert.equal(isRead({ subscriptionIds: [268_435_456] }), false);
+  assert.equal(isRead({ sent: 2, packetId: 65_535 }), true);
+  assert.equal(isRead({ sent: 2, packetId: 0 }), false);
+  assert.equal(isRead({ sent: 2, packetId: 65_536 }), false);
 });
 
 test("A QoS 2 delivery under way is damaged when its state or packet identifier makes no sense.", () => {

@@ -70,6 +70,7 @@ export function queueViews(broker: Broker | undefined): QueueView[] {
       messages,
       inflight: deliveries.inHands,
       delayed: delayedMessages,
+      held: deliveries.held,
       oldestSeconds: oldestAt === undefined ? 0 : clock.since(oldestAt) / 1_000,
     }),
   );
@@ -84,6 +85,7 @@ export function consumerViews(broker: Broker | undefined): ConsumerView[] {
       name,
       lag: deliveries.size,
       unacked: deliveries.inHands,
+      held: deliveries.held,
     })),
   );
 }

@@ -167,31 +167,60 @@ export class Broker implements StoreEvents {
     const context = { store, clock, deadlines, limits, index, numbers, wills: this.#wills };
     this.sessions = new Sessions({ ...context, outboundEvents, counters });
     this.subscriptions = new Subscriptions(store, clock, limits, index, this.retained);
-    const { topics, duplicates } = this;
-    const patterns = { store, clock, deadlines, limits: limits.patterns, topics, duplicates };
-    const onGivenUp = (from: string, reason: GiveUpReason, to: string | undefined): void => {
-      if (to === undefined) counters.droppedGivenUp++;
-      else counters.deadLettered++;
-      options.onGivenUp(from, reason, to);
-    };
-    this.queues = new Queues({ ...patterns, configured: options.queues, events: { onGivenUp } });
-    this.consumers = new Consumers({
-      ...patterns,
-      streams: this.streams,
-      consumersMax: limits.patterns.consumersMax,
+    this.queues = this.#createQueues();
+    this.consumers = this.#createConsumers();
+    this.requests = this.#createRequests();
+    this.routing = this.#createRouting();
+  }
+
+  #createQueues(): Queues {
+    const { clock, deadlines, topics, duplicates } = this;
+    const { limits, queues: configured } = this.#options;
+    return new Queues({
+      store: this.#store,
+      clock,
+      deadlines,
+      topics,
+      duplicates,
+      limits: limits.patterns,
+      configured,
       events: {
-        onGivenUp: (consumer, reason, to) => onGivenUp(consumer.stream.name, reason, to),
+        onGivenUp: (queue, reason, to) => this.#onGivenUp(queue, reason, to),
+        onHeld: () => this.#onHeld(),
+      },
+    });
+  }
+
+  #createConsumers(): Consumers {
+    const { clock, deadlines, streams, counters } = this;
+    return new Consumers({
+      store: this.#store,
+      clock,
+      deadlines,
+      streams,
+      consumersMax: this.patternLimits.consumersMax,
+      events: {
+        onGivenUp: ({ stream }, reason, to) => this.#onGivenUp(stream.name, reason, to),
+        onHeld: () => this.#onHeld(),
         onExpired: () => {
           counters.droppedExpired++;
         },
         onLost: (consumer, range) => {
-          options.onConsumerLoss(consumer, range);
+          this.#options.onConsumerLoss(consumer, range);
           for (const holder of consumer.holders) holder.onLost(range);
         },
       },
     });
-    this.requests = this.#createRequests();
-    this.routing = this.#createRouting();
+  }
+
+  #onGivenUp(from: string, reason: GiveUpReason, to: string | undefined): void {
+    if (to === undefined) this.counters.droppedGivenUp++;
+    else this.counters.deadLettered++;
+    this.#options.onGivenUp(from, reason, to);
+  }
+
+  #onHeld(): void {
+    this.counters.deadLettersHeld++;
   }
 
   get store(): Store {

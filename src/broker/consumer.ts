@@ -11,12 +11,14 @@ export interface ConsumerContext {
   readonly clock: Clock;
   /** `onDue` of its deliveries is to be called then. */
   readonly schedule: (consumer: Consumer, at: Instant) => void;
-  /** A record is given up: moves it to the dead letter stream in the open group, where there is one and it has not expired. Counts it. */
+  /** A record is given up: moves it to the dead letter stream in the open group, where there is one and it has not expired. Counts it. False: there is no room for it. */
   readonly giveUp: (
     consumer: Consumer,
     record: LogRecord | undefined,
     reason: GiveUpReason,
-  ) => void;
+  ) => boolean;
+  /** A record stays, given up, for there is no room for it where it is to go. */
+  readonly onHeld: () => void;
 }
 
 /** A connection that takes the consumer's records. */
@@ -61,6 +63,7 @@ export class Consumer {
         return filter === undefined || filterMatches(filter, topic.text);
       },
       onGivenUp: (record, reason) => context.giveUp(this, record, reason),
+      onHeld: context.onHeld,
       onFloor: () => undefined,
     });
     this.deliveries.inHandsMax = settings.unackedMax;

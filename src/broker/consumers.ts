@@ -20,6 +20,8 @@ import type { Streams } from "./streams.ts";
 /** What is lost or moved, for counters and the log. */
 export interface ConsumerEvents {
   readonly onGivenUp: (consumer: Consumer, reason: GiveUpReason, to: string | undefined) => void;
+  /** A record that was given up stays, hidden, because its dead letter stream has no room. */
+  readonly onHeld: () => void;
   /** A record was too old to be handed out: passed over, the stream still has it. */
   readonly onExpired: () => void;
   /** The stream gave up records that the consumer had not settled. */
@@ -52,6 +54,7 @@ export class Consumers {
         if (!consumer.isDeleted) consumer.deliveries.onDue(time);
       }),
       giveUp: (consumer, record, reason) => this.#giveUp(consumer, record, reason),
+      onHeld: context.events.onHeld,
     };
   }
 
@@ -171,21 +174,24 @@ export class Consumers {
     return consumer;
   }
 
-  #giveUp(consumer: Consumer, record: LogRecord | undefined, reason: GiveUpReason): void {
+  /** False: it is to be kept and there is no room for it, in the dead letter stream or in the store. */
+  #giveUp(consumer: Consumer, record: LogRecord | undefined, reason: GiveUpReason): boolean {
     const { deadLetterStream } = consumer.settings;
-    const { streams, events } = this.#context;
+    const { store, streams, events } = this.#context;
     if (reason === "expired") {
       // Nobody failed to work on it: it is no dead letter.
       events.onExpired();
-      return;
+      return true;
     }
     const target = deadLetterStream === undefined ? undefined : streams.get(deadLetterStream);
     const isOther = target !== undefined && target !== consumer.stream;
     if (record !== undefined && isOther) {
+      if (store.refusal() !== undefined || target.isFull) return false;
       const { attributes: _before, ...others } = record.properties ?? {};
       const properties = { ...others, attributes: { reroutedFrom: consumer.stream.name } };
       target.append({ ...record, properties, expiresAt: undefined });
     }
     events.onGivenUp(consumer, reason, isOther ? target.name : undefined);
+    return true;
   }
 }

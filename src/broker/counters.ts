@@ -32,6 +32,8 @@ export class Counters {
   droppedGivenUp = 0;
   /** Those that are. */
   deadLettered = 0;
+  /** Those that had to stay where they were at first, because there was no room for them. */
+  deadLettersHeld = 0;
   /** Identifiers of messages that were forgotten before their window was over, because there were too many. */
   identifiersForgotten = 0;
   /** QoS 0 messages that could not be stored because there was no room. */

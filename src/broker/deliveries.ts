@@ -6,6 +6,7 @@
  *     in hands   handed out, hidden from others until its visibility is over
  *     hidden     rejected with a delay: handed to nobody before that is over
  *     again      handed out before and free: goes before all that is new, in order of sequence
+ *     held       given up, and where it is to go has no room: handed to nobody, tried again once a second; on disk it is *again*
  *     settled    acknowledged, moved or given up: gone for good
  *
  * `floor` is the first that is not settled. What differs from *new* is on disk in blocks (delivery-blocks.ts): a delivery's
@@ -14,11 +15,11 @@
  * else, also after a reconnect or a restart. The file is long because every step moves a record between these states.
  */
 import { after, type Clock, type Instant, missedSince } from "../lib/clock.ts";
-import type { Deadline } from "../lib/deadline-heap.ts";
 import { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { IntervalSet } from "../lib/interval-set.ts";
 import type { HandedOut } from "./block-records.ts";
 import { type BlockKeys, DeliveryBlocks } from "./delivery-blocks.ts";
+import { type Entry, entryOf, Hands } from "./delivery-entry.ts";
 import { isExpired } from "./message.ts";
 import type { CommitNumber, LogId, LogRecord, Sequence, Store } from "./store.ts";
 
@@ -27,8 +28,15 @@ export const DELIVERY_COUNT_MAX = 65_535;
 const NAME_FACTOR = DELIVERY_COUNT_MAX + 1;
 const READ_RECORDS = 64;
 const READ_BYTES = 65_536;
-/** Expired messages taken from the front in one step when nobody receives. */
-const EXPIRE_STEP = 1_000;
+/** Records that are given back, given up or passed over in one turn; the next ones have theirs STEP_MS later. */
+const STEP_RECORDS = 1_000;
+const STEP_MS = 1;
+/** What one turn may pass over on the way to what it hands out: so many records that are not meant, and given up ones at their cost. */
+const PASS_BUDGET = 16_384;
+const GIVE_UP_COST = 16;
+/** How often those that are held are tried again, and how many of them in one turn. */
+const HELD_RETRY_MS = 1_000;
+const HELD_RECORDS = 256;
 
 /** One handing-over. The record is valid as long as it is held. */
 export interface LogDelivery {
@@ -46,6 +54,8 @@ export interface Receiver {
   readonly room: number;
   /** Infinity: until the receiver settles or is gone; after a restart it is gone. */
   readonly visibilityMs: number;
+  /** Whose hands it takes them into, for `release`; undefined: its own. */
+  readonly owner?: object;
   deliver(delivery: LogDelivery): void;
   /** All that could be delivered now was; called after at least one `deliver`. */
   onPumped(): void;
@@ -68,21 +78,15 @@ export interface DeliveriesContext {
   readonly deliveriesMaxOf: (record: LogRecord) => number;
   /** False: the record is not meant, and settled without being handed out. */
   readonly isMeant: ((record: LogRecord) => boolean) | undefined;
-  /** A record is given up: whatever is to be kept of it is staged now. Undefined: it is damaged or gone. */
-  readonly onGivenUp: (record: LogRecord | undefined, reason: GiveUpReason) => void;
+  /**
+   * A record is given up: whatever is to be kept of it is staged now. False: there is no room for it just now, it stays. Undefined: it
+   * is damaged or gone.
+   */
+  readonly onGivenUp: (record: LogRecord | undefined, reason: GiveUpReason) => boolean;
+  /** A record could not be given up for the first time. */
+  readonly onHeld: () => void;
   /** All before the floor is settled. */
   readonly onFloor: () => void;
-}
-
-interface Entry {
-  readonly sequence: number;
-  count: number;
-  /** In whose hands; undefined: nobody's (any more). */
-  receiver: Receiver | undefined;
-  hidden: Deadline<Entry> | undefined;
-  /** While it is hidden: until when, in the log's time, and for how long that was to be. Time spent off makes it shorter. */
-  until: number;
-  forMs: number;
 }
 
 /** What became of settling several deliveries. */
@@ -103,8 +107,14 @@ export class Deliveries {
   /** Handed out before and not settled. */
   readonly #entries = new Map<number, Entry>();
   readonly #hidden = new DeadlineHeap<Entry>();
-  /** Sequences that are free again, ascending. */
-  readonly #again: number[] = [];
+  /** Those that are free again, by sequence. */
+  readonly #again = new DeadlineHeap<Entry>();
+  /** Given up without room for them, in the order in which they are tried again. */
+  readonly #held = new Set<Entry>();
+  #heldAt: Instant | undefined;
+  #hands = new WeakMap<object, Hands>();
+  /** Whose owners are gone: what is in them is given back step by step, and until then nothing is handed out. */
+  readonly #released: Hands[] = [];
   readonly #settled = new IntervalSet();
   readonly #receivers: Receiver[] = [];
   #turn = 0;
@@ -112,6 +122,7 @@ export class Deliveries {
   #next: number;
   #batch: readonly LogRecord[] = [];
   #isPumping = false;
+  #passBudget = PASS_BUDGET;
 
   /** Begins with the first record that is still there. */
   constructor(context: DeliveriesContext) {
@@ -135,12 +146,17 @@ export class Deliveries {
 
   /** Records in hands or hidden. */
   get inHands(): number {
-    return this.#entries.size - this.#again.length;
+    return this.#entries.size - this.#again.size - this.#held.size;
+  }
+
+  /** Given up, and waiting for room where they are to go. */
+  get held(): number {
+    return this.#held.size;
   }
 
   /** Records that may be handed out now, without looking at their expiry. */
   get waiting(): number {
-    return this.#again.length + Math.max(0, this.#flushedEnd - this.#next);
+    return this.#again.size + Math.max(0, this.#flushedEnd - this.#next);
   }
 
   get receiverCount(): number {
@@ -186,8 +202,7 @@ export class Deliveries {
 
   /** A record that is handed out, or was before; in nobody's hands. */
   #enter(sequence: number, count: number): Entry {
-    const receiver = undefined;
-    const entry: Entry = { sequence, count, receiver, hidden: undefined, until: 0, forMs: 0 };
+    const entry = entryOf(sequence, count);
     this.#entries.set(sequence, entry);
     return entry;
   }
@@ -247,21 +262,35 @@ export class Deliveries {
     if (index < this.#turn) this.#turn--;
   }
 
-  /** The receiver is gone: what it had in hands is free again at once, with its count. */
-  release(receivers: (receiver: Receiver) => boolean): void {
-    for (const entry of [...this.#entries.values()]) {
-      if (entry.receiver === undefined || !receivers(entry.receiver)) continue;
-      this.#unhide(entry);
-      this.#returned(entry);
-    }
+  /** A receiver, or the owner of several, is gone: what it had in hands is free again, with its count, before anything else is handed out. */
+  release(owner: object): void {
+    const hands = this.#hands.get(owner);
+    if (hands?.first === undefined) return;
+    this.#hands.delete(owner);
+    this.#released.push(hands);
+    this.#giveBack();
     this.#reschedule();
     this.pump();
   }
 
+  /** A step of what those had who are gone. */
+  #giveBack(): void {
+    let left = STEP_RECORDS;
+    for (let hands = this.#released[0]; hands !== undefined; hands = this.#released[0]) {
+      for (let entry = hands.first; entry !== undefined; entry = hands.first) {
+        if (left-- === 0) return;
+        this.#unhide(entry);
+        this.#returned(entry);
+      }
+      this.#released.shift();
+    }
+  }
+
   /** Hands out what there is to those who take it, in turn. */
   pump(): void {
-    if (this.#isPumping) return;
+    if (this.#isPumping || this.#released.length > 0) return;
     this.#isPumping = true;
+    this.#passBudget = PASS_BUDGET;
     const now = this.#context.clock.now();
     const served = new Set<Receiver>();
     while (this.inHands < this.inHandsMax) {
@@ -279,33 +308,34 @@ export class Deliveries {
     this.#isPumping = false;
     for (const receiver of served) receiver.onPumped();
     if (served.size > 0) this.#reschedule();
+    if (this.#passBudget <= 0) this.#context.schedule(after(now, STEP_MS));
   }
 
-  /** Time: what was hidden is free again. */
+  /** Time: what was hidden is free again, what is held is tried again; a step of it. */
   onDue(now: Instant): void {
-    for (
-      let entry = this.#hidden.takeDue(now);
-      entry !== undefined;
-      entry = this.#hidden.takeDue(now)
-    ) {
+    this.#giveBack();
+    for (let left = STEP_RECORDS; left > 0; left--) {
+      const entry = this.#hidden.takeDue(now);
+      if (entry === undefined) break;
       entry.hidden = undefined;
       this.#returned(entry);
     }
+    if (this.#heldAt !== undefined && this.#heldAt <= now) this.#retryHeld(now);
     this.#reschedule();
     this.pump();
   }
 
-  /** Lets go of what has expired at the front, a step of it. */
+  /** Gives up what is to be given up at the front, a step of it. */
   expireFront(): void {
-    for (let i = 0; i < EXPIRE_STEP; i++) {
-      const sequence = this.#again[0] ?? this.#next;
+    for (let i = 0; i < STEP_RECORDS; i++) {
+      const sequence = this.#again.next() ?? this.#next;
       if (sequence >= this.#flushedEnd) return;
-      const record = this.#recordAt(sequence);
-      if (record !== undefined && !isExpired(record, this.#context.clock)) return;
-      if (this.#again[0] === sequence) this.#again.shift();
-      else this.#next++;
-      if (this.#settled.has(sequence)) continue;
-      this.#giveUp(sequence, record, record === undefined ? "lost" : "expired");
+      const isSettled = this.#settled.has(sequence);
+      const record = isSettled ? undefined : this.#recordAt(sequence);
+      const reason = isSettled ? undefined : this.#reasonToGiveUp(sequence, record);
+      if (!isSettled && reason === undefined) return;
+      if (!this.#takeAgain()) this.#next++;
+      if (reason !== undefined) this.#giveUp(sequence, record, reason);
     }
   }
 
@@ -332,7 +362,7 @@ export class Deliveries {
     const until = after(now, visibilityMs);
     const settled = this.#each(deliveries, (entry, receiver) => {
       this.#hide(entry, until, now);
-      entry.receiver = receiver;
+      if (receiver !== undefined) this.#putInHands(entry, receiver);
     });
     this.#reschedule();
     return settled;
@@ -349,10 +379,11 @@ export class Deliveries {
 
   /** Settles all that is not in anybody's hands or hidden; returns how many. */
   ackWaiting(): { readonly count: number; readonly commit: CommitNumber } {
-    const again = this.#again.splice(0);
-    for (const sequence of again) this.#entries.delete(sequence);
-    let count = again.length;
-    for (const sequence of again) this.#settle(sequence, sequence);
+    let count = 0;
+    for (let entry = this.#takeAgain(); entry !== undefined; entry = this.#takeAgain()) {
+      this.#settleEntry(entry.sequence);
+      count++;
+    }
     const end = this.#flushedEnd;
     if (end > this.#next) {
       for (const { from, to } of this.#settled.missing(this.#next, end - 1)) {
@@ -369,9 +400,7 @@ export class Deliveries {
   purge(): { readonly count: number; readonly commit: CommitNumber } {
     const end = this.#store.nextSequence(this.#log);
     const count = this.size;
-    for (const entry of this.#entries.values()) this.#hidden.cancel(entry.hidden);
-    this.#entries.clear();
-    this.#again.length = 0;
+    this.#clear();
     if (end > this.#floor) this.#settle(this.#floor, end - 1);
     this.#next = end;
     this.#advanceFloor();
@@ -392,7 +421,7 @@ export class Deliveries {
       for (const record of records) {
         if (seen >= max || this.#settled.has(record.sequence)) continue;
         const entry = this.#entries.get(record.sequence);
-        const isHidden = entry?.hidden !== undefined || entry?.receiver !== undefined;
+        const isHidden = entry !== undefined && entry.again === undefined;
         seen++;
         if (!visit(record, entry?.count ?? 0, isHidden)) return;
       }
@@ -403,10 +432,8 @@ export class Deliveries {
 
   /** Whose these were is deleted: nothing is left of its state on disk, and nobody receives. */
   forget(): void {
-    for (const entry of this.#entries.values()) this.#hidden.cancel(entry.hidden);
     // Who has one in hands may give it back or settle it later: then it is not known.
-    this.#entries.clear();
-    this.#again.length = 0;
+    this.#clear();
     this.#blocks.removeAll();
     for (const receiver of this.#receivers.splice(0)) receiver.onForgotten?.();
   }
@@ -420,6 +447,18 @@ export class Deliveries {
     });
   }
 
+  #clear(): void {
+    for (const entry of this.#entries.values()) {
+      this.#hidden.cancel(entry.hidden);
+      this.#again.cancel(entry.again);
+    }
+    this.#entries.clear();
+    this.#held.clear();
+    this.#heldAt = undefined;
+    this.#hands = new WeakMap();
+    this.#released.length = 0;
+  }
+
   #nextReceiver(): Receiver | undefined {
     const count = this.#receivers.length;
     for (let i = 0; i < count; i++) {
@@ -430,11 +469,16 @@ export class Deliveries {
     return undefined;
   }
 
+  /** There is more to pass over or to give back than one turn may: it goes on by itself. */
+  get isPassing(): boolean {
+    return this.#passBudget <= 0 || this.#released.length > 0;
+  }
+
   /** The next message to hand out. Hot path: per message. */
   #take(): { entry: Entry; record: LogRecord } | undefined {
-    for (;;) {
-      const again = this.#again.shift();
-      const sequence = again ?? this.#next;
+    while (this.#passBudget > 0) {
+      const again = this.#takeAgain();
+      const sequence = again?.sequence ?? this.#next;
       if (again === undefined) {
         if (sequence >= this.#flushedEnd) return undefined;
         this.#next++;
@@ -443,14 +487,17 @@ export class Deliveries {
       const record = this.#recordAt(sequence);
       const reason = this.#reasonToGiveUp(sequence, record);
       if (record === undefined || reason !== undefined) {
+        this.#passBudget -= GIVE_UP_COST;
         this.#giveUp(sequence, record, reason ?? "lost");
       } else if (this.#context.isMeant?.(record) === false) {
+        this.#passBudget--;
         this.#settleEntry(sequence);
         this.#advanceFloor();
       } else {
         return { entry: this.#entries.get(sequence) ?? this.#enter(sequence, 0), record };
       }
     }
+    return undefined;
   }
 
   /** Undefined: it may be handed out, if it is meant at all. */
@@ -465,7 +512,7 @@ export class Deliveries {
 
   #hand(receiver: Receiver, entry: Entry, record: LogRecord, now: Instant): void {
     entry.count = Math.min(entry.count + 1, DELIVERY_COUNT_MAX);
-    entry.receiver = receiver;
+    this.#putInHands(entry, receiver);
     const visibleAt = after(now, receiver.visibilityMs);
     const isBounded = receiver.visibilityMs < Number.POSITIVE_INFINITY;
     if (isBounded) this.#hide(entry, visibleAt, now);
@@ -476,6 +523,18 @@ export class Deliveries {
       deliveryCount: entry.count,
       visibleAt,
     });
+  }
+
+  /** Hot path: per message. */
+  #putInHands(entry: Entry, receiver: Receiver): void {
+    entry.receiver = receiver;
+    const owner = receiver.owner ?? receiver;
+    let hands = this.#hands.get(owner);
+    if (hands === undefined) {
+      hands = new Hands();
+      this.#hands.set(owner, hands);
+    }
+    hands.take(entry);
   }
 
   #recordAt(sequence: number): LogRecord | undefined {
@@ -508,16 +567,25 @@ export class Deliveries {
     return { commit: this.#store.openCommit, expired };
   }
 
-  /** Not free any more, if it was. */
+  /** Not free or held any more, if it was. */
   #takeBack(entry: Entry): void {
-    const index = lowerBound(this.#again, entry.sequence);
-    if (this.#again[index] === entry.sequence) this.#again.splice(index, 1);
+    this.#again.cancel(entry.again);
+    entry.again = undefined;
+    this.#held.delete(entry);
+  }
+
+  /** The first that is free again. */
+  #takeAgain(): Entry | undefined {
+    const entry = this.#again.takeDue(Number.POSITIVE_INFINITY as Instant);
+    if (entry !== undefined) entry.again = undefined;
+    return entry;
   }
 
   #unhide(entry: Entry): void {
     this.#hidden.cancel(entry.hidden);
     entry.hidden = undefined;
     entry.receiver = undefined;
+    Hands.drop(entry);
     this.#blocks.touch(entry.sequence);
   }
 
@@ -531,6 +599,7 @@ export class Deliveries {
   /** Nobody has it any more: it is free again, or given up when it was handed out often enough. */
   #returned(entry: Entry): void {
     entry.receiver = undefined;
+    Hands.drop(entry);
     this.#blocks.touch(entry.sequence);
     const record = this.#recordAt(entry.sequence);
     if (this.#isExhausted(entry, record)) this.#giveUp(entry.sequence, record, "deliveries");
@@ -543,13 +612,48 @@ export class Deliveries {
   }
 
   #free(entry: Entry): void {
-    this.#again.splice(lowerBound(this.#again, entry.sequence), 0, entry.sequence);
+    entry.again = this.#again.add(entry.sequence as Instant, entry);
   }
 
   #giveUp(sequence: number, record: LogRecord | undefined, reason: GiveUpReason): void {
-    this.#context.onGivenUp(record, reason);
+    if (!this.#context.onGivenUp(record, reason)) {
+      this.#hold(this.#entries.get(sequence) ?? this.#enter(sequence, 0));
+      return;
+    }
     this.#settleEntry(sequence);
     this.#advanceFloor();
+  }
+
+  /** Nothing of it goes to disk: after a restart it is found again in its place. */
+  #hold(entry: Entry): void {
+    this.#held.add(entry);
+    this.#context.onHeld();
+    if (this.#heldAt !== undefined) return;
+    this.#heldAt = after(this.#context.clock.now(), HELD_RETRY_MS);
+    this.#context.schedule(this.#heldAt);
+  }
+
+  /** Tries those that have waited for longest; who is refused again goes to the end. */
+  #retryHeld(now: Instant): void {
+    let left = Math.min(HELD_RECORDS, this.#held.size);
+    let hasRoom = false;
+    for (const entry of this.#held) {
+      if (left-- === 0) break;
+      this.#held.delete(entry);
+      const record = this.#recordAt(entry.sequence);
+      const reason = this.#reasonToGiveUp(entry.sequence, record);
+      if (reason !== undefined && !this.#context.onGivenUp(record, reason)) {
+        this.#held.add(entry);
+        continue;
+      }
+      hasRoom = true;
+      // Settings have changed: it may be handed out once more.
+      if (reason === undefined) this.#free(entry);
+      else this.#settleEntry(entry.sequence);
+    }
+    this.#advanceFloor();
+    this.#heldAt =
+      this.#held.size === 0 ? undefined : after(now, hasRoom ? STEP_MS : HELD_RETRY_MS);
   }
 
   #settleEntry(sequence: number): void {
@@ -572,8 +676,13 @@ export class Deliveries {
   }
 
   #reschedule(): void {
-    const at = this.#hidden.next();
-    if (at !== undefined) this.#context.schedule(at);
+    const { schedule, clock } = this.#context;
+    const soon = after(clock.now(), STEP_MS);
+    const hiddenAt = this.#hidden.next();
+    // What is due by now was too much for one turn.
+    if (hiddenAt !== undefined) schedule(hiddenAt > soon ? hiddenAt : soon);
+    if (this.#heldAt !== undefined) schedule(this.#heldAt);
+    if (this.#released.length > 0) schedule(soon);
   }
 }
 
@@ -581,15 +690,3 @@ const hiddenOf = ({ hidden, until, forMs }: Entry) =>
   hidden === undefined
     ? { hiddenUntil: 0, hiddenForMs: 0 }
     : { hiddenUntil: until, hiddenForMs: forMs };
-
-/** Index of the first element that is not below `value`. */
-function lowerBound(sorted: readonly number[], value: number): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((sorted[middle] ?? 0) < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}

@@ -13,13 +13,15 @@ export interface QueueContext {
   readonly duplicates: DuplicateWindows;
   /** `onDue` of its deliveries is to be called then. */
   readonly schedule: (queue: Queue, at: Instant) => void;
-  /** A message is given up: moves it to `to` in the open group, where there is such a queue. Counts it. */
+  /** A message is given up: moves it to `to` in the open group, where one is named, and counts it. False: there is no room for it. */
   readonly giveUp: (
     queue: Queue,
     record: LogRecord | undefined,
     to: string | undefined,
     reason: GiveUpReason,
-  ) => void;
+  ) => boolean;
+  /** A message stays, given up, for there is no room for it where it is to go. */
+  readonly onHeld: () => void;
 }
 
 export class Queue {
@@ -55,8 +57,9 @@ export class Queue {
       isMeant: undefined,
       onGivenUp: (record, reason) => {
         const own = record?.properties?.attributes?.deadLetterQueue;
-        context.giveUp(this, record, own ?? this.settings.deadLetterQueue, reason);
+        return context.giveUp(this, record, own ?? this.settings.deadLetterQueue, reason);
       },
+      onHeld: context.onHeld,
       onFloor: () => this.trim(),
     });
   }

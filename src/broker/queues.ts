@@ -36,6 +36,8 @@ export interface QueueLimits {
 /** What is lost or moved, for counters and the log. */
 export interface QueueEvents {
   readonly onGivenUp: (queue: string, reason: GiveUpReason, to: string | undefined) => void;
+  /** A message that was given up stays, hidden, because its dead letter queue has no room. */
+  readonly onHeld: () => void;
 }
 
 /** How a message is to be treated. */
@@ -95,6 +97,7 @@ export class Queues {
         if (!queue.isDeleted) queue.deliveries.onDue(time);
       }),
       giveUp: (queue, record, to, reason) => this.#giveUp(queue, record, to, reason),
+      onHeld: context.events.onHeld,
     };
     this.#delayed = new DelayedMessages({
       store,
@@ -333,19 +336,26 @@ export class Queues {
     this.#append(queue, message);
   }
 
+  /** False: it is to be kept and there is no room for it, in the dead letter queue, for one more queue, or in the store. */
   #giveUp(
     queue: Queue,
     record: LogRecord | undefined,
     to: string | undefined,
     reason: GiveUpReason,
-  ): void {
-    const target = to === undefined || to === queue.name ? undefined : this.open(to);
-    if (record !== undefined && target !== undefined) {
-      // It does not expire there, nor is it given up again.
-      const message = { ...record, expiresAt: undefined };
-      this.send(target, message, { reroutedFrom: queue.name }, true);
+  ): boolean {
+    const { store, events } = this.#context;
+    const isKept = record !== undefined && to !== undefined && to !== queue.name;
+    if (!isKept) {
+      events.onGivenUp(queue.name, reason, undefined);
+      return true;
     }
-    this.#context.events.onGivenUp(queue.name, reason, target?.name);
+    const target = store.refusal() === undefined ? this.open(to) : undefined;
+    if (target === undefined || target.isFull) return false;
+    // It does not expire there, nor is it given up again.
+    const message = { ...record, expiresAt: undefined };
+    this.send(target, message, { reroutedFrom: queue.name }, true);
+    events.onGivenUp(queue.name, reason, to);
+    return true;
   }
 }
 

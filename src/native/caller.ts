@@ -29,14 +29,3 @@ export interface Caller {
   /** Refuses a request at once. */
   refuse(id: number | undefined, code: ErrorCode, text: string): void;
 }
-
-/** A receiver of queues and consumers that belongs to a connection. */
-export interface Owned {
-  readonly owner: Caller;
-}
-
-/** True for what this connection has in hands. */
-export const isOwnedBy =
-  (owner: Caller) =>
-  (receiver: object): boolean =>
-    (receiver as Partial<Owned>).owner === owner;

@@ -24,7 +24,7 @@ import type { CommitNumber } from "../broker/store.ts";
 import type { EndReason, Subscriber } from "../broker/subscriber.ts";
 import { after, type Instant } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
-import { type Caller, isOwnedBy, type Result } from "./caller.ts";
+import type { Caller, Result } from "./caller.ts";
 import { DropNotices } from "./drop-notices.ts";
 import { EventSub } from "./events.ts";
 import type { ClientFrame, ErrorCode, HelloFrame, ServerFrame, Subprotocol } from "./frame.ts";
@@ -556,7 +556,7 @@ export class NativeConnection implements Subscriber, Due {
       this.#subs.close();
       if (desk !== undefined) {
         broker.requests.forget(desk.requester);
-        for (const deliveries of desk.holdings) deliveries.release(isOwnedBy(desk));
+        for (const deliveries of desk.holdings) deliveries.release(desk);
       }
       if (session !== undefined) broker.sessions.disconnect(session, this, { sendWill: false });
     }

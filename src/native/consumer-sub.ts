@@ -2,7 +2,7 @@
 import type { Consumer, ConsumerHolder } from "../broker/consumer.ts";
 import type { LogDelivery, Receiver, Settled } from "../broker/deliveries.ts";
 import type { SequenceRange } from "../broker/store.ts";
-import type { Caller, Owned } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import { frameBytes } from "./content.ts";
 import type { SettleRecordsFrame, StreamRecord } from "./frame.ts";
 import { BATCH_BYTES } from "./queue-receivers.ts";
@@ -13,19 +13,19 @@ import type { Sub } from "./subs.ts";
 /** Deliveries remembered beyond those that may be unacknowledged: others may have them by now. */
 const STALE_MAX = 1_024;
 
-export class ConsumerSub implements Sub, Receiver, Owned, ConsumerHolder {
+export class ConsumerSub implements Sub, Receiver, ConsumerHolder {
   readonly id: number;
-  readonly owner: Caller;
   readonly isGroup: boolean;
   credit: number;
+  readonly #caller: Caller;
   readonly #consumer: Consumer;
   /** By sequence, the name of its last delivery here; in order of delivery. */
   readonly #delivered = new Map<number, number>();
   #batch: StreamRecord[] = [];
   #bytes = 0;
 
-  constructor(owner: Caller, id: number, consumer: Consumer, credit: number, isGroup: boolean) {
-    this.owner = owner;
+  constructor(caller: Caller, id: number, consumer: Consumer, credit: number, isGroup: boolean) {
+    this.#caller = caller;
     this.id = id;
     this.#consumer = consumer;
     this.credit = credit;
@@ -33,7 +33,7 @@ export class ConsumerSub implements Sub, Receiver, Owned, ConsumerHolder {
   }
 
   get room(): number {
-    return this.owner.hasRoom ? this.credit : 0;
+    return this.#caller.hasRoom ? this.credit : 0;
   }
 
   get visibilityMs(): number {
@@ -57,7 +57,7 @@ export class ConsumerSub implements Sub, Receiver, Owned, ConsumerHolder {
     this.#delivered.delete(record.sequence);
     this.#delivered.set(record.sequence, delivery);
     if (this.#delivered.size > this.#consumer.settings.unackedMax + STALE_MAX) this.#dropStale();
-    this.#batch.push(streamRecordOf(record, this.owner.broker.clock, deliveryCount));
+    this.#batch.push(streamRecordOf(record, this.#caller.broker.clock, deliveryCount));
     this.#bytes += frameBytes(record);
     if (this.#bytes >= BATCH_BYTES) this.onPumped();
   }
@@ -67,19 +67,19 @@ export class ConsumerSub implements Sub, Receiver, Owned, ConsumerHolder {
     const records = this.#batch;
     this.#batch = [];
     this.#bytes = 0;
-    this.owner.send({ op: "records", sub: this.id, records });
+    this.#caller.send({ op: "records", sub: this.id, records });
   }
 
   onForgotten(): void {
-    this.owner.subs.end(this.id, "not-found", "the consumer was deleted");
+    this.#caller.subs.end(this.id, "not-found", "the consumer was deleted");
   }
 
   onTaken(): void {
-    this.owner.subs.end(this.id, "consumer-taken", "somebody else has this consumer now");
+    this.#caller.subs.end(this.id, "consumer-taken", "somebody else has this consumer now");
   }
 
   onLost({ from, to }: SequenceRange): void {
-    this.owner.send({ op: "records", sub: this.id, records: [], lost: [[from, to]] });
+    this.#caller.send({ op: "records", sub: this.id, records: [], lost: [[from, to]] });
   }
 
   pump(): void {
@@ -87,7 +87,7 @@ export class ConsumerSub implements Sub, Receiver, Owned, ConsumerHolder {
   }
 
   isAllowed(): boolean {
-    return mayRead(this.owner, "stream", this.#consumer.stream.name);
+    return mayRead(this.#caller, "stream", this.#consumer.stream.name);
   }
 
   /** What it has in hands is free again at once. */
@@ -95,7 +95,7 @@ export class ConsumerSub implements Sub, Receiver, Owned, ConsumerHolder {
     const { holders, deliveries } = this.#consumer;
     holders.delete(this);
     deliveries.removeReceiver(this);
-    deliveries.release((receiver) => receiver === this);
+    deliveries.release(this);
   }
 
   /** The sequences that a frame means, of those that were delivered here. */

@@ -102,6 +102,7 @@ export function queueInfo(caller: Caller, frame: QueueFrame): void {
     waiting: deliveries.waiting,
     inHands: deliveries.inHands,
     delayed: queue.delayedMessages,
+    ...(deliveries.held === 0 ? {} : { held: deliveries.held }),
     receivers: deliveries.receiverCount,
     ...(oldestAt === undefined ? {} : { oldestAt: wallOf(clock, oldestAt) }),
     settings: {

@@ -4,7 +4,7 @@ import type { Due } from "../broker/due.ts";
 import type { Queue } from "../broker/queue.ts";
 import { after, type Clock } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
-import type { Caller, Owned } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import { fillContent, frameBytes, wallOf } from "./content.ts";
 import type { Delivery } from "./frame.ts";
 import { mayRead } from "./rights.ts";
@@ -13,6 +13,9 @@ import type { Wait } from "./waits.ts";
 
 /** About so many bytes of messages go into one frame; one message more may be in it. */
 export const BATCH_BYTES = 131_072;
+
+/** How long a poll that would not wait does so while much is passed over that nobody gets. */
+const PASSING_MS = 1_000;
 
 /** A delivery as frames have it; its payload is a view. Hot path: per message. */
 function deliveryOf(
@@ -33,7 +36,7 @@ function deliveryOf(
 }
 
 /** Deliveries of a queue as they come. */
-export class QueueSub implements Sub, Receiver, Owned {
+export class QueueSub implements Sub, Receiver {
   readonly id: number;
   readonly owner: Caller;
   readonly visibilityMs: number;
@@ -95,7 +98,7 @@ export class QueueSub implements Sub, Receiver, Owned {
 }
 
 /** One `receive`: takes what there is; when there is nothing it waits, if it may. */
-export class QueuePoll implements Wait, Receiver, Owned, Due {
+export class QueuePoll implements Wait, Receiver, Due {
   readonly owner: Caller;
   readonly visibilityMs: number;
   readonly #id: number;
@@ -127,12 +130,15 @@ export class QueuePoll implements Wait, Receiver, Owned, Due {
     deliveries.addReceiver(this);
     deliveries.pump();
     if (this.#isOver) return;
-    if (waitMs === 0) {
+    // There may be something behind what is given up or passed over in the next turns.
+    const leastMs = deliveries.isPassing ? PASSING_MS : 0;
+    if (waitMs === 0 && leastMs === 0) {
       this.#finish();
       return;
     }
     waits.add(this);
-    this.#deadline = broker.deadlines.add(after(broker.clock.now(), waitMs), this);
+    const until = after(broker.clock.now(), Math.max(waitMs, leastMs));
+    this.#deadline = broker.deadlines.add(until, this);
   }
 
   /** Hot path: per message. */

@@ -148,6 +148,7 @@ function consumerView({ deliveries, settings, holders, name }: Consumer): object
     floor: deliveries.floor,
     unsettled: deliveries.size,
     unacked: deliveries.inHands,
+    ...(deliveries.held === 0 ? {} : { held: deliveries.held }),
     members: holders.size,
     settings: {
       ...(filter === undefined ? {} : { filter }),

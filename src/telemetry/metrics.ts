@@ -20,6 +20,8 @@ export interface QueueView {
   /** In somebody's hands, or rejected with a delay. */
   readonly inflight: number;
   readonly delayed: number;
+  /** Given up, and waiting for room in their dead letter queue. */
+  readonly held: number;
   /** Age of the oldest on disk; 0: there is none. */
   readonly oldestSeconds: number;
 }
@@ -30,6 +32,8 @@ export interface ConsumerView {
   /** Records that are not settled. */
   readonly lag: number;
   readonly unacked: number;
+  /** Given up, and waiting for room in the dead letter stream. */
+  readonly held: number;
 }
 
 export interface LaneView {
@@ -219,6 +223,11 @@ const TOTALS: readonly Total[] = [
     name: "rillmq_dead_letters_total",
     help: "Messages that a queue or consumer gave up and moved to a dead letter queue or stream.",
     parts: [["deadLettered"]],
+  },
+  {
+    name: "rillmq_dead_letters_held_total",
+    help: "Messages given up that stayed where they were, hidden, because their dead letter queue or stream had no room.",
+    parts: [["deadLettersHeld"]],
   },
   {
     name: "rillmq_identifiers_forgotten_total",
@@ -412,6 +421,12 @@ function addPatterns(collected: Collected, source: MetricsSource): void {
     byQueue(({ delayed }) => delayed),
   );
   collected.gauge(
+    "rillmq_queue_held_messages",
+    "Of them, those given up that wait for room in their dead letter queue.",
+    ["queue"],
+    byQueue(({ held }) => held),
+  );
+  collected.gauge(
     "rillmq_queue_oldest_seconds",
     "Age of the oldest message of a queue; 0: there is none.",
     ["queue"],
@@ -428,6 +443,12 @@ function addPatterns(collected: Collected, source: MetricsSource): void {
     "Of them, those that were delivered.",
     ["stream", "consumer"],
     byConsumer(({ unacked }) => unacked),
+  );
+  collected.gauge(
+    "rillmq_consumer_held_messages",
+    "Of them, those given up that wait for room in the dead letter stream.",
+    ["stream", "consumer"],
+    byConsumer(({ held }) => held),
   );
   collected.counter(
     "rillmq_native_requests_total",

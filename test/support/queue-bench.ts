@@ -57,6 +57,8 @@ export class QueueBench {
   queues!: Queues;
   duplicates!: DuplicateWindows;
   deadlines!: DeadlineHeap<Due>;
+  /** Messages given up that had to stay. */
+  held = 0;
   /** Identifiers that were forgotten before their time. */
   forgotten = 0;
   ms = 1_000_000;
@@ -151,6 +153,9 @@ export class QueueBench {
       limits: { queuesMax: 100, defaults: this.#defaults },
       configured: [],
       events: {
+        onHeld: () => {
+          this.held++;
+        },
         onGivenUp: (queue, reason, to) => this.givenUp.push(`${queue} ${reason} ${to ?? "-"}`),
       },
     });

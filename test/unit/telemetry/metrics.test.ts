@@ -22,8 +22,10 @@ function sourceOf(counters: Counters, state: { readonly uplink: string }): Metri
     kept: () => ({ retainedMessages: 8, retainedBytes: 80, subscriptions: 11 }),
     store: () => ({ liveBytes: 4_096, tableBytes: 1_024, pendingBytes: 17 }),
     streams: () => [{ name: "telemetry", messages: 12, bytes: 340 }],
-    queues: () => [{ name: "jobs", messages: 9, inflight: 2, delayed: 1, oldestSeconds: 4.5 }],
-    consumers: () => [{ stream: "telemetry", name: "invoices", lag: 5, unacked: 3 }],
+    queues: () => [
+      { name: "jobs", messages: 9, inflight: 2, delayed: 1, held: 6, oldestSeconds: 4.5 },
+    ],
+    consumers: () => [{ stream: "telemetry", name: "invoices", lag: 5, unacked: 3, held: 7 }],
     nativeRequests: () => [["send", "full", 8]],
     uplinks: () => [
       {

@@ -1,6 +1,6 @@
 /** A client of the native protocol on a real WebSocket. */
 import { once } from "node:events";
-import { WebSocket } from "ws";
+import { type ClientOptions, WebSocket } from "ws";
 import type { ServerFrame, Subprotocol } from "../../src/native/frame.ts";
 import { codecOf } from "../../src/native/frame-codec.ts";
 import type { Answer } from "./native-client.ts";
@@ -22,20 +22,24 @@ export class NativeSocket {
   private constructor(webSocket: WebSocket, subprotocol: Subprotocol) {
     this.webSocket = webSocket;
     this.#codec = codecOf(subprotocol);
+    // Each answer that is waited for is one.
+    webSocket.setMaxListeners(0);
     webSocket.on("error", () => undefined);
     webSocket.on("message", (data: Buffer) => {
       for (const frame of this.#codec.decode(data)) this.#onFrame(frame as ServerFrame);
     });
   }
 
-  /** Connects without hello. */
+  /** Connects without hello. `options` are those of the WebSocket. */
   static async dial(
     t: Cleanup,
     url: string,
     subprotocol: Subprotocol = "rill.v1+msgpack",
+    options: ClientOptions = {},
   ): Promise<NativeSocket> {
     const webSocket = new WebSocket(url.replace(/^rill/, "ws"), subprotocol, {
       rejectUnauthorized: false,
+      ...options,
     });
     t.after(() => webSocket.terminate());
     const socket = new NativeSocket(webSocket, subprotocol);
@@ -81,15 +85,18 @@ export class NativeSocket {
     const [found] = at < 0 ? [] : this.#frames.splice(at, 1);
     if (found !== undefined) return found;
     let timer: NodeJS.Timeout | undefined;
+    let onClose: () => void = () => undefined;
     try {
       return await new Promise((resolve, reject) => {
         this.#wanted.push({ take, resolve });
         const late = (): void => reject(new Error(`no such frame in ${WAIT_MS} ms`));
         timer = setTimeout(late, WAIT_MS);
-        this.webSocket.once("close", () => reject(new Error("the connection was closed")));
+        onClose = () => reject(new Error("the connection was closed"));
+        this.webSocket.once("close", onClose);
       });
     } finally {
       clearTimeout(timer);
+      this.webSocket.off("close", onClose);
     }
   }
 

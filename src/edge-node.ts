@@ -12,6 +12,7 @@ import { Broker } from "./broker/broker.ts";
 import { Counters } from "./broker/counters.ts";
 import type { EnhancedAuthenticator } from "./broker/enhanced-authenticator.ts";
 import type { LogTime } from "./broker/log-time.ts";
+import { type AllPatternCounts, newPatternCounts } from "./broker/pattern-counts.ts";
 import { brokerKey } from "./broker/session-records.ts";
 import type { LogId, Sequence } from "./broker/store.ts";
 import type { SystemOptions } from "./broker/sys-topics.ts";
@@ -30,10 +31,12 @@ import type { NativeOptions } from "./native/native-options.ts";
 import { RequestCounts } from "./native/request-counts.ts";
 import { Turn } from "./net/turn.ts";
 import {
+  addPatternsTo,
   addTo,
   consumerViews,
   keptCounts,
   queueViews,
+  requestView,
   sessionCounts,
   storeSizes,
   streamViews,
@@ -125,6 +128,7 @@ export class EdgeNode {
   readonly #requestCounts = new RequestCounts();
   /** Counters of brokers before the present one. */
   #counters = new Counters();
+  readonly #patternCounts = newPatternCounts();
 
   constructor(options: EdgeNodeOptions) {
     this.#options = options;
@@ -344,6 +348,8 @@ export class EdgeNode {
       streams: () => streamViews(this.#running),
       queues: () => queueViews(this.#running?.broker),
       consumers: () => consumerViews(this.#running?.broker),
+      requests: () => requestView(this.#running?.broker),
+      patterns: () => this.#patternTotals(),
       nativeRequests: () => this.#requestCounts.all(),
       uplinks: () => (this.#running?.uplinks ?? []).map(uplinkView),
     };
@@ -416,7 +422,10 @@ export class EdgeNode {
     this.#downSince = performance.now();
     const { log, dropConnections } = this.#options;
     log("error", "the store failed: all connections end and it is opened again", { error });
-    if (running !== undefined) addTo(this.#counters, running.broker.counters);
+    if (running !== undefined) {
+      addTo(this.#counters, running.broker.counters);
+      addPatternsTo(this.#patternCounts, running.broker.patternCounts);
+    }
     clearTimeout(this.#timer);
     this.#timerAt = Number.POSITIVE_INFINITY;
     // They are told before they are dropped.
@@ -476,6 +485,13 @@ export class EdgeNode {
   #tellTrust({ isTrusted }: LogTime): void {
     if (isTrusted) this.#options.log("info", "the wall clock is believed: time spent off counts");
     else this.#options.log("warn", "the wall clock is not believed: time spent off does not count");
+  }
+
+  #patternTotals(): AllPatternCounts {
+    const totals = newPatternCounts();
+    addPatternsTo(totals, this.#patternCounts);
+    if (this.#running !== undefined) addPatternsTo(totals, this.#running.broker.patternCounts);
+    return totals;
   }
 
   #totals(): Counters {

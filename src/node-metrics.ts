@@ -1,9 +1,15 @@
 /** What metrics show of a running node: pure views of its sessions, store, streams and uplinks. */
 import type { Broker } from "./broker/broker.ts";
-import type { Counters } from "./broker/counters.ts";
+import type { AllPatternCounts } from "./broker/pattern-counts.ts";
 import type { Session } from "./broker/session.ts";
 import type { LogStore } from "./store/log-store.ts";
-import type { ConsumerView, MetricsSource, QueueView } from "./telemetry/metrics.ts";
+import type {
+  ConsumerView,
+  MetricsSource,
+  QueueView,
+  RequestView,
+  StreamView,
+} from "./telemetry/metrics.ts";
 import type { Uplink } from "./uplink/uplink.ts";
 
 /** Sessions with and without a connection. */
@@ -49,45 +55,98 @@ export function storeSizes(store: LogStore | undefined): {
   return { liveBytes, tableBytes, pendingBytes, messages };
 }
 
-/** What each stream holds; nothing while there is no store. */
-export function streamViews(
-  running: { readonly broker: Broker; readonly store: LogStore } | undefined,
-): { name: string; messages: number; bytes: number }[] {
-  if (running === undefined) return [];
-  return running.broker.streams.all.map(({ name, log }) => {
-    const { firstSequence, nextSequence, bytes } = running.store.stats(log);
-    return { name, messages: nextSequence - firstSequence, bytes };
-  });
+/** Streams, queues and consumers that have labels of their own; clients make as many as their limits allow. */
+const NAMED_MAX = 100;
+/** Stands for all others; no name has a `*`. */
+const OTHER = "*other";
+
+/** The first so many, and the sum of the others: of what is in `ages` the greatest counts. */
+function bounded<View extends object>(
+  views: View[],
+  names: Partial<View>,
+  ages: keyof View,
+): View[] {
+  const [first, ...others] = views.slice(NAMED_MAX);
+  if (first === undefined) return views;
+  const sum = { ...first, ...names } as View;
+  for (const other of others) {
+    const oldest = Math.max(Number(sum[ages]), Number(other[ages]));
+    addTo(sum, other);
+    Object.assign(sum, { [ages]: oldest });
+  }
+  return [...views.slice(0, NAMED_MAX), sum];
 }
 
-/** What each queue holds; nothing while there is no broker. */
+/** What each stream holds, those of the configuration first; nothing while there is no store. */
+export function streamViews(
+  running: { readonly broker: Broker; readonly store: LogStore } | undefined,
+): StreamView[] {
+  if (running === undefined) return [];
+  const { broker, store } = running;
+  const views = broker.streams.all.map(({ name, log }) => {
+    const { firstSequence, nextSequence, bytes, oldestAt } = store.stats(log);
+    const oldestSeconds = oldestAt === undefined ? 0 : broker.clock.since(oldestAt) / 1_000;
+    return { name, messages: nextSequence - firstSequence, bytes, oldestSeconds };
+  });
+  return bounded(views, { name: OTHER }, "oldestSeconds");
+}
+
+/** What each queue holds, those of the configuration first; nothing while there is no broker. */
 export function queueViews(broker: Broker | undefined): QueueView[] {
   if (broker === undefined) return [];
-  const { clock } = broker;
-  return [...broker.queues.all()].map(
-    ({ name, messages, delayedMessages, deliveries, oldestAt }) => ({
+  const { clock, queues } = broker;
+  const all = [...queues.all()];
+  const made = all.filter((queue) => queues.isMadeAtRunTime(queue));
+  const configured = all.filter((queue) => !made.includes(queue));
+  const views = [...configured, ...made].map((queue) => {
+    const { name, messages, bytes, delayedMessages, deliveries, oldestAt } = queue;
+    return {
       name,
       messages,
+      bytes,
       inflight: deliveries.inHands,
       delayed: delayedMessages,
       held: deliveries.held,
+      receivers: deliveries.receiverCount,
       oldestSeconds: oldestAt === undefined ? 0 : clock.since(oldestAt) / 1_000,
-    }),
-  );
+    };
+  });
+  return bounded(views, { name: OTHER }, "oldestSeconds");
 }
 
 /** How far each durable consumer is behind its stream; nothing while there is no broker. */
 export function consumerViews(broker: Broker | undefined): ConsumerView[] {
   if (broker === undefined) return [];
-  return broker.streams.all.flatMap((stream) =>
-    [...broker.consumers.of(stream)].map(({ name, deliveries }) => ({
-      stream: stream.name,
-      name,
-      lag: deliveries.size,
-      unacked: deliveries.inHands,
-      held: deliveries.held,
-    })),
+  const { clock } = broker;
+  const views = broker.streams.all.flatMap((stream) =>
+    [...broker.consumers.of(stream)].map(({ name, deliveries, holders }) => {
+      const oldestAt = deliveries.size === 0 ? undefined : deliveries.floorAt;
+      return {
+        stream: stream.name,
+        name,
+        lag: deliveries.size,
+        unacked: deliveries.inHands,
+        held: deliveries.held,
+        members: holders.size,
+        lagSeconds: oldestAt === undefined ? 0 : clock.since(oldestAt) / 1_000,
+      };
+    }),
   );
+  return bounded(views, { stream: OTHER, name: OTHER }, "lagSeconds");
+}
+
+/** Requests that wait, and replies that are kept; nothing while there is no broker. */
+export const requestView = (broker: Broker | undefined): RequestView => ({
+  waiting: broker?.requests.size ?? 0,
+  cacheBytes: broker?.requests.cacheBytes ?? 0,
+});
+
+/** Adds to `totals` what went through the patterns. */
+export function addPatternsTo(totals: AllPatternCounts, counts: AllPatternCounts): void {
+  addTo(totals.stream, counts.stream);
+  addTo(totals.queue, counts.queue);
+  addTo(totals.request, counts.request);
+  addTo(totals.reply, counts.reply);
 }
 
 /** State, dead letters and lanes of one uplink. */
@@ -112,7 +171,10 @@ export function uplinkView(uplink: Uplink): ReturnType<MetricsSource["uplinks"]>
   };
 }
 
-/** Adds to `totals` what was counted. */
-export function addTo(totals: Counters, counters: Counters): void {
-  for (const name of Object.keys(counters) as (keyof Counters)[]) totals[name] += counters[name];
+/** Adds all numbers of the one to those of the other. */
+export function addTo<Counts extends object>(totals: Counts, counts: Counts): void {
+  const sums = totals as Record<string, unknown>;
+  for (const [name, count] of Object.entries(counts)) {
+    if (typeof count === "number") sums[name] = Number(sums[name]) + count;
+  }
 }

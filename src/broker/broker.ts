@@ -29,6 +29,7 @@ import { copyMessage, type Message, type QoS } from "./message.ts";
 import { NumberedRecords } from "./numbered-records.ts";
 import type { Outbound } from "./outbound.ts";
 import { type OutboundEvents, outboundEventsOf } from "./outbound-events.ts";
+import { newPatternCounts } from "./pattern-counts.ts";
 import { PatternSubscriptions } from "./pattern-subscriptions.ts";
 import { isPatternTopic } from "./pattern-topics.ts";
 import { Queues } from "./queues.ts";
@@ -81,6 +82,7 @@ export interface FlushReader {
 export class Broker implements StoreEvents {
   readonly topics = new TopicTable();
   readonly counters = new Counters();
+  readonly patternCounts = newPatternCounts();
   readonly gate = new AcknowledgementGate();
   readonly deadlines = new DeadlineHeap<Due>();
   readonly clock: Clock;
@@ -136,7 +138,7 @@ export class Broker implements StoreEvents {
     this.duplicates = new DuplicateWindows(store, clock, limits.patterns.duplicates, (count) => {
       counters.identifiersForgotten += count;
     });
-    this.streams = new Streams(options.streams, store, this.duplicates);
+    this.streams = new Streams(options.streams, store, this.duplicates, this.patternCounts.stream);
     this.#system = this.#createSystem();
     this.retained = new RetainedMessages(store, limits.retained, this.#system);
     this.#wills = new Wills(store, deadlines, (message, principal) =>
@@ -160,6 +162,7 @@ export class Broker implements StoreEvents {
       mayRead: outboundEvents.mayRead,
       onCut: outboundEvents.onCut,
       onDelivered: (qos) => outboundEvents.onDelivered(qos),
+      streamCounts: this.patternCounts.stream,
     });
     this.#index = new SubscriptionIndex(tree, this.shared, this.patterns);
     const numbers = this.#numbers;
@@ -174,9 +177,11 @@ export class Broker implements StoreEvents {
   }
 
   #createQueues(): Queues {
-    const { clock, deadlines, topics, duplicates } = this;
+    const { clock, deadlines, topics, duplicates, counters } = this;
     const { limits, queues: configured } = this.#options;
     return new Queues({
+      counters,
+      counts: this.patternCounts.queue,
       store: this.#store,
       clock,
       deadlines,
@@ -194,6 +199,8 @@ export class Broker implements StoreEvents {
   #createConsumers(): Consumers {
     const { clock, deadlines, streams, counters } = this;
     return new Consumers({
+      counters,
+      counts: this.patternCounts.stream,
       store: this.#store,
       clock,
       deadlines,
@@ -404,6 +411,7 @@ export class Broker implements StoreEvents {
       authorizer,
       counters,
       topics,
+      counts: this.patternCounts,
       limits: this.#options.limits.patterns.requests,
       newToken: this.#options.newToken,
       route: (topic) => this.#tree.route(topic),

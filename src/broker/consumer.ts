@@ -1,6 +1,7 @@
 /** A durable consumer: a named reader of a stream, whose records are handed to one of its receivers at a time until they are settled. */
 import type { Clock, Instant } from "../lib/clock.ts";
 import { Deliveries, type GiveUpReason } from "./deliveries.ts";
+import type { PatternCounts } from "./pattern-counts.ts";
 import type { LogRecord, SequenceRange, Store } from "./store.ts";
 import type { Stream } from "./stream.ts";
 import { type ConsumerSettings, consumerBlockKeys } from "./stream-records.ts";
@@ -9,6 +10,7 @@ import { filterMatches } from "./topic.ts";
 export interface ConsumerContext {
   readonly store: Store;
   readonly clock: Clock;
+  readonly counts: PatternCounts;
   /** `onDue` of its deliveries is to be called then. */
   readonly schedule: (consumer: Consumer, at: Instant) => void;
   /** A record is given up: moves it to the dead letter stream in the open group, where there is one and it has not expired. Counts it. False: there is no room for it. */
@@ -65,6 +67,7 @@ export class Consumer {
       onGivenUp: (record, reason) => context.giveUp(this, record, reason),
       onHeld: context.onHeld,
       onFloor: () => undefined,
+      counts: context.counts,
     });
     this.deliveries.inHandsMax = settings.unackedMax;
   }

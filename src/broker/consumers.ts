@@ -2,9 +2,11 @@
 import type { Clock } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { Consumer, type ConsumerContext } from "./consumer.ts";
+import type { Counters } from "./counters.ts";
 import type { GiveUpReason } from "./deliveries.ts";
 import type { Due } from "./due.ts";
 import { dueSchedule } from "./due-schedule.ts";
+import type { PatternCounts } from "./pattern-counts.ts";
 import { type StartPosition, startSequence } from "./start-position.ts";
 import type { CommitNumber, LogId, LogRecord, Sequence, SequenceRange, Store } from "./store.ts";
 import type { Stream } from "./stream.ts";
@@ -34,6 +36,9 @@ export interface ConsumersContext {
   readonly deadlines: DeadlineHeap<Due>;
   readonly clock: Clock;
   readonly consumersMax: number;
+  /** Of streams. */
+  readonly counts: PatternCounts;
+  readonly counters: Counters;
   readonly events: ConsumerEvents;
 }
 
@@ -46,10 +51,11 @@ export class Consumers {
 
   constructor(context: ConsumersContext) {
     this.#context = context;
-    const { store, clock, deadlines } = context;
+    const { store, clock, deadlines, counts } = context;
     this.#consumerContext = {
       store,
       clock,
+      counts,
       schedule: dueSchedule<Consumer>(deadlines, (consumer, time) => {
         if (!consumer.isDeleted) consumer.deliveries.onDue(time);
       }),
@@ -96,8 +102,11 @@ export class Consumers {
 
   /** Makes a consumer of a name that is not taken; undefined: there are too many. Goes with the open group. */
   create(stream: Stream, settings: ConsumerSettings, start: StartPosition): Consumer | undefined {
-    const { store, clock, consumersMax } = this.#context;
-    if (this.#size >= consumersMax) return undefined;
+    const { store, clock, consumersMax, counters } = this.#context;
+    if (this.#size >= consumersMax) {
+      counters.limitConsumers++;
+      return undefined;
+    }
     const number = ++this.#lastNumber;
     store.put("meta", consumerKey(number), encodeConsumer({ version: 1, number, settings }));
     const consumer = this.#enter(number, stream, settings);

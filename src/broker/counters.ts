@@ -68,6 +68,15 @@ export class Counters {
   limitPacketBytes = 0;
   /** Times that a client was not read for a while because it published too fast. */
   limitPublishRate = 0;
+  /** Streams, durable consumers and queues that were not made, and requests refused, because there were too many. */
+  limitStreams = 0;
+  limitConsumers = 0;
+  limitQueues = 0;
+  limitRequests = 0;
+  /** Frames of native clients with too much in them; subs, and requests that wait for somebody, refused because a connection had too many. */
+  limitBatch = 0;
+  limitSubs = 0;
+  limitWaits = 0;
   /** Connections closed for malformed packets or protocol errors. */
   protocolErrors = 0;
   /** Connections of the native protocol, and those of them that are over. */

@@ -21,6 +21,7 @@ import type { HandedOut } from "./block-records.ts";
 import { type BlockKeys, DeliveryBlocks } from "./delivery-blocks.ts";
 import { type Entry, entryOf, Hands } from "./delivery-entry.ts";
 import { isExpired } from "./message.ts";
+import type { PatternCounts } from "./pattern-counts.ts";
 import type { CommitNumber, LogId, LogRecord, Sequence, Store } from "./store.ts";
 
 /** Delivery counts end here: part of a delivery's name. */
@@ -87,6 +88,8 @@ export interface DeliveriesContext {
   readonly onHeld: () => void;
   /** All before the floor is settled. */
   readonly onFloor: () => void;
+  /** Where it is counted what is handed out and settled. */
+  readonly counts: PatternCounts;
 }
 
 /** What became of settling several deliveries. */
@@ -104,6 +107,7 @@ export class Deliveries {
   readonly #store: Store;
   readonly #log: LogId;
   readonly #blocks: DeliveryBlocks;
+  readonly #counts: PatternCounts;
   /** Handed out before and not settled. */
   readonly #entries = new Map<number, Entry>();
   readonly #hidden = new DeadlineHeap<Entry>();
@@ -128,6 +132,7 @@ export class Deliveries {
   constructor(context: DeliveriesContext) {
     this.#context = context;
     this.#store = context.store;
+    this.#counts = context.counts;
     this.#log = context.log;
     this.#blocks = new DeliveryBlocks(context.store, context.keys);
     this.#floor = this.#store.stats(this.#log).firstSequence;
@@ -137,6 +142,12 @@ export class Deliveries {
   /** The first sequence that is not settled. */
   get floor(): Sequence {
     return this.#floor as Sequence;
+  }
+
+  /** When the first that is not settled came; undefined: it is not on disk yet, or gone. Reads it. */
+  get floorAt(): Instant | undefined {
+    if (this.#floor >= this.#flushedEnd) return undefined;
+    return this.#store.read(this.#log, this.floor, 1, 1).records[0]?.receivedAt;
   }
 
   /** Records that are not settled, staged ones among them. */
@@ -279,6 +290,7 @@ export class Deliveries {
     for (let hands = this.#released[0]; hands !== undefined; hands = this.#released[0]) {
       for (let entry = hands.first; entry !== undefined; entry = hands.first) {
         if (left-- === 0) return;
+        this.#counts.released++;
         this.#unhide(entry);
         this.#returned(entry);
       }
@@ -318,6 +330,7 @@ export class Deliveries {
       const entry = this.#hidden.takeDue(now);
       if (entry === undefined) break;
       entry.hidden = undefined;
+      if (entry.receiver !== undefined) this.#counts.timedOut++;
       this.#returned(entry);
     }
     if (this.#heldAt !== undefined && this.#heldAt <= now) this.#retryHeld(now);
@@ -341,7 +354,9 @@ export class Deliveries {
 
   /** Settles deliveries: they are done. */
   ack(deliveries: readonly number[]): Settled {
-    return this.#each(deliveries, (entry) => this.#settleEntry(entry.sequence));
+    const settled = this.#each(deliveries, (entry) => this.#settleEntry(entry.sequence));
+    this.#counts.acknowledged += deliveries.length - settled.expired.length;
+    return settled;
   }
 
   /** Back in their places; `delayMs`: for nobody before. */
@@ -353,6 +368,7 @@ export class Deliveries {
       else this.#returned(entry);
     });
     this.#reschedule();
+    this.#counts.rejected += deliveries.length - settled.expired.length;
     return settled;
   }
 
@@ -365,16 +381,19 @@ export class Deliveries {
       if (receiver !== undefined) this.#putInHands(entry, receiver);
     });
     this.#reschedule();
+    this.#counts.extended += deliveries.length - settled.expired.length;
     return settled;
   }
 
   /** Settles deliveries after `move` has put a copy of each elsewhere, in the same commit. */
   move(deliveries: readonly number[], move: (record: LogRecord) => void): Settled {
-    return this.#each(deliveries, (entry) => {
+    const settled = this.#each(deliveries, (entry) => {
       const record = this.#recordAt(entry.sequence);
       if (record !== undefined) move(record);
       this.#settleEntry(entry.sequence);
     });
+    this.#counts.requeued += deliveries.length - settled.expired.length;
+    return settled;
   }
 
   /** Settles all that is not in anybody's hands or hidden; returns how many. */
@@ -393,6 +412,7 @@ export class Deliveries {
       this.#next = end;
     }
     this.#advanceFloor();
+    this.#counts.purged += count;
     return { count, commit: this.#store.openCommit };
   }
 
@@ -404,6 +424,7 @@ export class Deliveries {
     if (end > this.#floor) this.#settle(this.#floor, end - 1);
     this.#next = end;
     this.#advanceFloor();
+    this.#counts.purged += count;
     return { count, commit: this.#store.openCommit };
   }
 
@@ -513,6 +534,9 @@ export class Deliveries {
   #hand(receiver: Receiver, entry: Entry, record: LogRecord, now: Instant): void {
     entry.count = Math.min(entry.count + 1, DELIVERY_COUNT_MAX);
     this.#putInHands(entry, receiver);
+    const counts = this.#counts;
+    counts.countOut(record);
+    if (entry.count > 1) counts.redelivered++;
     const visibleAt = after(now, receiver.visibilityMs);
     const isBounded = receiver.visibilityMs < Number.POSITIVE_INFINITY;
     if (isBounded) this.#hide(entry, visibleAt, now);

@@ -1,5 +1,6 @@
 /** Subscriptions of MQTT clients to queues and streams (pattern-topics.ts): beside the subscription tree, because nothing is published to them. */
 import type { Clock } from "../lib/clock.ts";
+import type { PatternCounts } from "./pattern-counts.ts";
 import { type PatternFilter, patternFilterOf } from "./pattern-topics.ts";
 import type { Queue } from "./queue.ts";
 import { QueueSubscription } from "./queue-subscription.ts";
@@ -37,6 +38,7 @@ export interface PatternContext {
   /** It goes on with the next turn. */
   readonly onCut: (pumped: { pump(): void }) => void;
   readonly onDelivered: (qos: 0 | 1) => void;
+  readonly streamCounts: PatternCounts;
   /** It has something to send: `pump` it at the end of the turn. */
   readonly onWork: (subscription: PatternSubscription) => void;
 }

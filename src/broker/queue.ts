@@ -3,6 +3,7 @@ import type { Clock, Instant } from "../lib/clock.ts";
 import { Deliveries, type GiveUpReason } from "./deliveries.ts";
 import type { DuplicateWindow } from "./duplicate-window.ts";
 import type { DuplicateWindows } from "./duplicate-windows.ts";
+import type { PatternCounts } from "./pattern-counts.ts";
 import { type QueueSettings, queueBlockKeys } from "./queue-records.ts";
 import type { LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
 
@@ -11,6 +12,7 @@ export interface QueueContext {
   readonly store: Store;
   readonly clock: Clock;
   readonly duplicates: DuplicateWindows;
+  readonly counts: PatternCounts;
   /** `onDue` of its deliveries is to be called then. */
   readonly schedule: (queue: Queue, at: Instant) => void;
   /** A message is given up: moves it to `to` in the open group, where one is named, and counts it. False: there is no room for it. */
@@ -61,6 +63,7 @@ export class Queue {
       },
       onHeld: context.onHeld,
       onFloor: () => this.trim(),
+      counts: context.counts,
     });
   }
 

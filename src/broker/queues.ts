@@ -4,6 +4,7 @@
  */
 import { after, type Clock, type Instant } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
+import type { Counters } from "./counters.ts";
 import { DelayedMessages } from "./delayed-messages.ts";
 import type { GiveUpReason, Settled } from "./deliveries.ts";
 import type { Due } from "./due.ts";
@@ -11,6 +12,7 @@ import { dueSchedule } from "./due-schedule.ts";
 import type { DuplicateWindows } from "./duplicate-windows.ts";
 import type { Message, MessageAttributes } from "./message.ts";
 import { openNamedLog, releaseNamedLog } from "./named-logs.ts";
+import type { PatternCounts } from "./pattern-counts.ts";
 import { nameInTopic, QUEUE_TOPIC } from "./pattern-topics.ts";
 import { Queue, type QueueContext } from "./queue.ts";
 import {
@@ -69,6 +71,8 @@ export interface QueuesContext {
   readonly clock: Clock;
   readonly duplicates: DuplicateWindows;
   readonly limits: QueueLimits;
+  readonly counts: PatternCounts;
+  readonly counters: Counters;
   /** Those of the configuration: always there, as it says. */
   readonly configured: readonly QueueSettings[];
   readonly events: QueueEvents;
@@ -88,10 +92,11 @@ export class Queues {
 
   constructor(context: QueuesContext) {
     this.#context = context;
-    const { store, clock, deadlines, duplicates } = context;
+    const { store, clock, deadlines, duplicates, counts } = context;
     this.#queueContext = {
       store,
       clock,
+      counts,
       duplicates,
       schedule: dueSchedule<Queue>(deadlines, (queue, time) => {
         if (!queue.isDeleted) queue.deliveries.onDue(time);
@@ -171,7 +176,9 @@ export class Queues {
 
   /** Makes a queue that is not there; undefined: there are too many. Goes with the open group. */
   create(settings: QueueSettings): Queue | undefined {
-    return this.roomLeft > 0 ? this.#make(settings) : undefined;
+    if (this.roomLeft > 0) return this.#make(settings);
+    this.#context.counters.limitQueues++;
+    return undefined;
   }
 
   #make(settings: QueueSettings): Queue {
@@ -226,6 +233,7 @@ export class Queues {
     }
     if (!mustTake && queue.isFull) return { isTaken: false, refusal: "full" };
     const kept = withAttributes(message, queue.settings, options, at);
+    this.#context.counts.countIn(message);
     const delayedUntil = delayMs > 0 ? after(at, delayMs) : undefined;
     let sequence: Sequence | undefined;
     if (delayedUntil === undefined) sequence = this.#append(queue, kept);

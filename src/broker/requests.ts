@@ -18,6 +18,7 @@ import type { Counters } from "./counters.ts";
 import type { Due } from "./due.ts";
 import { dueSchedule } from "./due-schedule.ts";
 import type { Message, MessageProperties } from "./message.ts";
+import type { AllPatternCounts } from "./pattern-counts.ts";
 import { ReplyCache, type ReplyKey } from "./reply-cache.ts";
 import {
   type Convention,
@@ -90,6 +91,7 @@ export interface RequestsContext {
   readonly limits: RequestLimits;
   readonly authorizer: Authorizer;
   readonly counters: Counters;
+  readonly counts: AllPatternCounts;
   readonly topics: TopicTable;
   /** 128 random bits as text without `/`. */
   readonly newToken: () => string;
@@ -140,7 +142,8 @@ export class Requests {
    * response topic is not looked at.
    */
   send(requester: Requester, tag: number, message: Message, options: RequestOptions): void {
-    const { counters, newToken } = this.#context;
+    const { counters, counts, newToken } = this.#context;
+    counts.request.countIn(message);
     const token = newToken();
     const convention = conventionOf(message.topic.text, token);
     const topic = convention === undefined ? message.topic : new Topic(convention.topic);
@@ -154,6 +157,7 @@ export class Requests {
     const known = cache === undefined ? undefined : this.#cache.find(cache.key);
     if (known !== undefined) {
       counters.requestsCached++;
+      counts.reply.countOut(known);
       requester.onReply(tag, known, true);
       return;
     }
@@ -235,9 +239,9 @@ export class Requests {
       return ["not-authorized", "the rules do not allow to publish there"];
     }
     const own = this.#byRequester.get(requester)?.size ?? 0;
-    return this.size < limits.requestsMax && own < limits.requestsPerClientMax
-      ? undefined
-      : ["limit-exceeded", "too many requests wait for their replies"];
+    if (this.size < limits.requestsMax && own < limits.requestsPerClientMax) return undefined;
+    this.#context.counters.limitRequests++;
+    return ["limit-exceeded", "too many requests wait for their replies"];
   }
 
   /** What the requester could not receive is not handed to it by way of a request. */
@@ -287,7 +291,10 @@ export class Requests {
         subscriber.kind === "shared"
           ? subscriber.request(message, isByConvention)
           : offer(subscriber, message, ids, isByConvention);
-      if (room > 0) this.#context.counters.messagesDeliveredQos0++;
+      if (room > 0) {
+        this.#context.counters.messagesDeliveredQos0++;
+        this.#context.counts.request.countOut(message);
+      }
       if (room >= 0) taken = Math.max(taken, 0) + Math.min(room, 1);
     }
     return taken;
@@ -295,6 +302,7 @@ export class Requests {
 
   #take(pending: Pending, reply: Message): void {
     this.#leave(pending);
+    this.#context.counts.reply.countIn(reply);
     const { requester, tag, cache } = pending;
     const error = errorOf(reply.properties);
     if (error !== undefined) {
@@ -302,6 +310,7 @@ export class Requests {
       return;
     }
     if (cache !== undefined) this.#cache.keep(cache.key, reply, cache.ttlMs);
+    this.#context.counts.reply.countOut(reply);
     this.#context.counters.requestsReplied++;
     requester.onReply(tag, reply, false);
   }

@@ -149,6 +149,7 @@ export class StreamSubscription implements PatternSubscription {
     const { subscriptionId } = this.options;
     const ids = subscriptionId === undefined ? undefined : [subscriptionId];
     const message = this.#messageOf(record);
+    this.#context.streamCounts.countOut(record);
     if (qos === 0) {
       this.#context.onDelivered(0);
       this.#session.subscriber?.deliver(message, 0, 0, false, false, ids);

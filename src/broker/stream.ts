@@ -2,6 +2,7 @@
 import type { Clock, Instant } from "../lib/clock.ts";
 import type { DuplicateWindow } from "./duplicate-window.ts";
 import type { Message } from "./message.ts";
+import type { PatternCounts } from "./pattern-counts.ts";
 import { firstSequenceAfter } from "./start-position.ts";
 import type { CommitNumber, LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
 import { filterMatches } from "./topic.ts";
@@ -72,8 +73,16 @@ export class Stream {
   #flushedMessages = 0;
   /** What was dropped is on its way out: before this nothing more is counted as excess. */
   #droppedBefore = 0;
+  readonly #counts: PatternCounts;
 
-  constructor(settings: StreamSettings, store: Store, log: LogId, duplicates: DuplicateWindow) {
+  constructor(
+    settings: StreamSettings,
+    store: Store,
+    log: LogId,
+    duplicates: DuplicateWindow,
+    counts: PatternCounts,
+  ) {
+    this.#counts = counts;
     this.name = settings.name;
     this.duplicates = duplicates;
     this.settings = settings;
@@ -91,6 +100,7 @@ export class Stream {
   }
 
   append(message: Message): LogRecord {
+    this.#counts.countIn(message);
     this.#openMessages++;
     this.#openBytes += message.payloadEnd - message.payloadStart + message.topic.bytes.length + 24;
     return this.#store.append(this.log, message);

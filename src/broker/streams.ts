@@ -5,6 +5,7 @@
  */
 import type { DuplicateWindows } from "./duplicate-windows.ts";
 import { openNamedLog, releaseNamedLog } from "./named-logs.ts";
+import type { PatternCounts } from "./pattern-counts.ts";
 import { nameInTopic, STREAM_TOPIC } from "./pattern-topics.ts";
 import {
   type CommitNumber,
@@ -30,7 +31,15 @@ export class Streams {
   /** Grows when filters may match otherwise than before. */
   #filtersVersion = 0;
 
-  constructor(settings: readonly StreamSettings[], store: Store, duplicates: DuplicateWindows) {
+  readonly #counts: PatternCounts;
+
+  constructor(
+    settings: readonly StreamSettings[],
+    store: Store,
+    duplicates: DuplicateWindows,
+    counts: PatternCounts,
+  ) {
+    this.#counts = counts;
     this.#store = store;
     this.#duplicates = duplicates;
     for (const one of settings) this.#enter(one, store.openLog(one.name));
@@ -126,7 +135,7 @@ export class Streams {
   #enter(settings: StreamSettings, log: LogId): Stream {
     const owner = { kind: "stream", number: log } as const;
     const duplicates = this.#duplicates.open(owner, settings.duplicateWindowMs ?? 0);
-    const stream = new Stream(settings, this.#store, log, duplicates);
+    const stream = new Stream(settings, this.#store, log, duplicates, this.#counts);
     this.#streams.set(settings.name, stream);
     this.#onChanged();
     return stream;

@@ -122,8 +122,8 @@ export class NativeConnection implements Subscriber, Due {
     this.#acks = new AcknowledgementQueue(broker.gate, (answer) => this.#sendAnswer(answer));
     const send = (frame: ServerFrame): void => this.#send(frame);
     this.#notices = new DropNotices(broker.deadlines, broker.clock, send);
-    this.#subs = new Subs(send, options.limits);
-    this.#waits = new Waits(options.limits.requestsMax);
+    this.#subs = new Subs(send, options.limits, broker.counters);
+    this.#waits = new Waits(options.limits.requestsMax, broker.counters);
     this.#lastReceivedAt = broker.clock.now();
     this.#connectedAt = this.#lastReceivedAt;
     this.#rate = PublishRate.of(options, this.#lastReceivedAt);

@@ -109,10 +109,11 @@ export class CursorSub implements Sub, FlushReader, Due {
 
   /** Hot path: per record. */
   #send(found: readonly LogRecord[]): void {
-    const { clock } = this.#caller.broker;
+    const { clock, patternCounts } = this.#caller.broker;
     const records: StreamRecord[] = [];
     for (const record of found) {
       if (!isWanted(record, this.#filter, clock)) continue;
+      patternCounts.stream.countOut(record);
       records.push(streamRecordOf(record, clock, undefined));
     }
     if (records.length === 0 && this.#lost.length === 0) return;

@@ -18,9 +18,11 @@ import { type Handled, HOLD, holdFor, Refusal } from "./refusal.ts";
 import { mustLabel, mustRead, mustWrite } from "./rights.ts";
 
 /** @throws Refusal for longer lists than what is taken */
-export function checkBatch({ options }: Caller, size: number): void {
+export function checkBatch({ broker, options }: Caller, size: number): void {
   const { batchMax } = options.limits;
-  if (size > batchMax) throw new Refusal("limit-exceeded", `more than ${batchMax} in one frame`);
+  if (size <= batchMax) return;
+  broker.counters.limitBatch++;
+  throw new Refusal("limit-exceeded", `more than ${batchMax} in one frame`);
 }
 
 /** @throws Refusal when there is no such queue */

@@ -61,6 +61,7 @@ export function createStream(caller: Caller, frame: StreamSettingsFrame): Handle
     throw new Refusal("exists", "there is such a stream");
   }
   if (broker.streams.size >= broker.patternLimits.streamsMax) {
+    broker.counters.limitStreams++;
     throw new Refusal("limit-exceeded", "there are too many streams");
   }
   const settings = settingsOf(caller, frame, undefined);

@@ -90,6 +90,7 @@ export function read(caller: Caller, frame: ReadFrame): void {
     const batch = store.read(stream.log, next as Sequence, max - records.length, bytesMax - bytes);
     for (const record of batch.records) {
       if (!isWanted(record, filter, clock)) continue;
+      broker.patternCounts.stream.countOut(record);
       records.push(streamRecordOf(record, clock, undefined));
       bytes += frameBytes(record);
     }

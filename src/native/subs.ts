@@ -1,4 +1,5 @@
 /** What is delivered to one connection as it comes, each within the credit that the client gave it. */
+import type { Counters } from "../broker/counters.ts";
 import type { ErrorCode, ServerFrame } from "./frame.ts";
 import { isRetryable, Refusal } from "./refusal.ts";
 
@@ -19,13 +20,16 @@ export class Subs {
   readonly #send: (frame: ServerFrame) => void;
   readonly #subsMax: number;
   readonly #creditMax: number;
+  readonly #counters: Counters;
   readonly #subs = new Map<number, Sub>();
   #lastId = 0;
 
   constructor(
     send: (frame: ServerFrame) => void,
     limits: { readonly subsMax: number; readonly creditMax: number },
+    counters: Counters,
   ) {
+    this.#counters = counters;
     this.#send = send;
     this.#subsMax = limits.subsMax;
     this.#creditMax = limits.creditMax;
@@ -49,6 +53,7 @@ export class Subs {
    */
   nextId(): number {
     if (this.#subs.size >= this.#subsMax) {
+      this.#counters.limitSubs++;
       throw new Refusal("limit-exceeded", `more than ${this.#subsMax} subs`);
     }
     return ++this.#lastId;

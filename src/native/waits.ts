@@ -1,4 +1,5 @@
 /** Requests of one connection that wait for somebody else: long polls, and requests without reply yet. Bounded; they hold nothing else back. */
+import type { Counters } from "../broker/counters.ts";
 import { Refusal } from "./refusal.ts";
 
 /** One of them. */
@@ -13,8 +14,11 @@ export class Waits {
   readonly #max: number;
   readonly #waits = new Set<Wait>();
 
-  constructor(max: number) {
+  readonly #counters: Counters;
+
+  constructor(max: number, counters: Counters) {
     this.#max = max;
+    this.#counters = counters;
   }
 
   get size(): number {
@@ -24,6 +28,7 @@ export class Waits {
   /** @throws Refusal when there are too many */
   checkRoom(): void {
     if (this.#waits.size >= this.#max) {
+      this.#counters.limitWaits++;
       throw new Refusal("limit-exceeded", `more than ${this.#max} requests that wait`);
     }
   }

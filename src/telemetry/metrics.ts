@@ -6,22 +6,28 @@ import { readdirSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Counters } from "../broker/counters.ts";
+import type { AllPatternCounts, PatternCounts } from "../broker/pattern-counts.ts";
 
 export interface StreamView {
   readonly name: string;
   readonly messages: number;
   readonly bytes: number;
+  /** Age of the oldest on disk; 0: there is none. */
+  readonly oldestSeconds: number;
 }
 
 export interface QueueView {
   readonly name: string;
   /** Not settled, delayed ones among them. */
   readonly messages: number;
+  readonly bytes: number;
   /** In somebody's hands, or rejected with a delay. */
   readonly inflight: number;
   readonly delayed: number;
   /** Given up, and waiting for room in their dead letter queue. */
   readonly held: number;
+  /** Who takes messages: subscriptions, and long polls that wait. */
+  readonly receivers: number;
   /** Age of the oldest on disk; 0: there is none. */
   readonly oldestSeconds: number;
 }
@@ -34,6 +40,17 @@ export interface ConsumerView {
   readonly unacked: number;
   /** Given up, and waiting for room in the dead letter stream. */
   readonly held: number;
+  /** Connections that share it. */
+  readonly members: number;
+  /** Age of the oldest record that is not settled; 0: there is none. */
+  readonly lagSeconds: number;
+}
+
+export interface RequestView {
+  /** Requests without reply yet. */
+  readonly waiting: number;
+  /** Bytes of replies that are kept. */
+  readonly cacheBytes: number;
 }
 
 export interface LaneView {
@@ -97,6 +114,8 @@ export interface MetricsSource {
   streams(): readonly StreamView[];
   queues(): readonly QueueView[];
   consumers(): readonly ConsumerView[];
+  requests(): RequestView;
+  patterns(): AllPatternCounts;
   /** Requests of native clients, by what was asked and what was said. */
   nativeRequests(): Iterable<readonly [op: string, code: string, count: number]>;
   uplinks(): readonly UplinkView[];
@@ -283,6 +302,13 @@ const TOTALS: readonly Total[] = [
       ["limitProperties", "properties"],
       ["limitPacketBytes", "packet-bytes"],
       ["limitPublishRate", "publish-rate"],
+      ["limitStreams", "streams"],
+      ["limitConsumers", "consumers"],
+      ["limitQueues", "queues"],
+      ["limitRequests", "requests"],
+      ["limitBatch", "batch"],
+      ["limitSubs", "subs"],
+      ["limitWaits", "waiting-requests"],
     ],
   },
   {
@@ -393,15 +419,14 @@ function addStore(collected: Collected, source: MetricsSource): void {
   collected.gauge("rillmq_stream_bytes", "Bytes of a stream on disk.", ["stream"], () =>
     source.streams().map(({ name, bytes }) => [bytes, { stream: name }]),
   );
+  collected.gauge("rillmq_stream_oldest_seconds", "Age of its oldest record.", ["stream"], () =>
+    source.streams().map(({ name, oldestSeconds }) => [oldestSeconds, { stream: name }]),
+  );
 }
 
-function addPatterns(collected: Collected, source: MetricsSource): void {
+function addQueues(collected: Collected, source: MetricsSource): void {
   const byQueue = (pick: (queue: QueueView) => number) => (): Sample[] =>
     source.queues().map((queue): Sample => [pick(queue), { queue: queue.name }]);
-  const byConsumer = (pick: (consumer: ConsumerView) => number) => (): Sample[] =>
-    source.consumers().map((one): Sample => {
-      return [pick(one), { stream: one.stream, consumer: one.name }];
-    });
   collected.gauge(
     "rillmq_queue_messages",
     "Messages of a queue that are not settled.",
@@ -433,6 +458,37 @@ function addPatterns(collected: Collected, source: MetricsSource): void {
     byQueue(({ oldestSeconds }) => oldestSeconds),
   );
   collected.gauge(
+    "rillmq_queue_bytes",
+    "Bytes of a queue on disk.",
+    ["queue"],
+    byQueue(({ bytes }) => bytes),
+  );
+  collected.gauge(
+    "rillmq_queue_receivers",
+    "Who takes messages of a queue: subscriptions, and long polls that wait.",
+    ["queue"],
+    byQueue(({ receivers }) => receivers),
+  );
+}
+
+function addConsumers(collected: Collected, source: MetricsSource): void {
+  const byConsumer = (pick: (consumer: ConsumerView) => number) => (): Sample[] =>
+    source.consumers().map((one): Sample => {
+      return [pick(one), { stream: one.stream, consumer: one.name }];
+    });
+  collected.gauge(
+    "rillmq_consumer_members",
+    "Connections that take records of a durable consumer.",
+    ["stream", "consumer"],
+    byConsumer(({ members }) => members),
+  );
+  collected.gauge(
+    "rillmq_consumer_lag_seconds",
+    "Age of the oldest record that a durable consumer has not settled; 0: there is none.",
+    ["stream", "consumer"],
+    byConsumer(({ lagSeconds }) => lagSeconds),
+  );
+  collected.gauge(
     "rillmq_consumer_lag_messages",
     "Records that a durable consumer has not settled.",
     ["stream", "consumer"],
@@ -457,6 +513,79 @@ function addPatterns(collected: Collected, source: MetricsSource): void {
     () => [...source.nativeRequests()].map(([op, code, count]): Sample => [count, { op, code }]),
   );
 }
+
+/** What becomes of what was handed out and is to be settled, or is settled without it. */
+const SETTLEMENTS = [
+  ["acknowledged", "acknowledged"],
+  ["rejected", "rejected"],
+  ["requeued", "requeued"],
+  ["extended", "extended"],
+  ["timedOut", "timed-out"],
+  ["released", "released"],
+  ["purged", "purged"],
+] as const;
+
+/** Totals by pattern, whatever the names of streams and queues are. */
+function addPatternTotals(collected: Collected, source: MetricsSource): void {
+  const inAndOut =
+    (incoming: "messagesIn" | "bytesIn", outgoing: "messagesOut" | "bytesOut") => (): Sample[] =>
+      Object.entries(source.patterns()).flatMap(([pattern, counts]): Sample[] => [
+        [counts[incoming], { pattern, direction: "in" }],
+        [counts[outgoing], { pattern, direction: "out" }],
+      ]);
+  collected.counter(
+    "rillmq_pattern_messages_total",
+    "Messages that came into streams and queues, requests and replies, and those handed out of them.",
+    ["pattern", "direction"],
+    inAndOut("messagesIn", "messagesOut"),
+  );
+  collected.counter(
+    "rillmq_pattern_payload_bytes_total",
+    "Bytes of their payloads.",
+    ["pattern", "direction"],
+    inAndOut("bytesIn", "bytesOut"),
+  );
+  const settled = (): (readonly ["stream" | "queue", PatternCounts])[] => {
+    const { stream, queue } = source.patterns();
+    return [
+      ["stream", stream],
+      ["queue", queue],
+    ];
+  };
+  collected.counter(
+    "rillmq_redeliveries_total",
+    "Messages of queues and records of durable consumers handed out not for the first time.",
+    ["pattern"],
+    () => settled().map(([pattern, { redelivered }]): Sample => [redelivered, { pattern }]),
+  );
+  collected.counter(
+    "rillmq_settlements_total",
+    "What became of messages of queues and records of durable consumers that were handed out.",
+    ["pattern", "how"],
+    () =>
+      settled().flatMap(([pattern, counts]) =>
+        SETTLEMENTS.map(([field, how]): Sample => [counts[field], { pattern, how }]),
+      ),
+  );
+  collected.gauge(
+    "rillmq_deliveries_outstanding",
+    "Messages of queues and records of durable consumers in somebody's hands, or rejected with a delay.",
+    ["pattern"],
+    () => [
+      [sumOf(source.queues(), ({ inflight }) => inflight), { pattern: "queue" }],
+      [sumOf(source.consumers(), ({ unacked }) => unacked), { pattern: "stream" }],
+    ],
+  );
+  collected.gauge("rillmq_requests_waiting", "Requests without reply yet.", [], () => [
+    [source.requests().waiting],
+  ]);
+  collected.gauge("rillmq_reply_cache_bytes", "Bytes of replies kept under a key.", [], () => [
+    [source.requests().cacheBytes],
+  ]);
+}
+
+const sumOf = <Thing>(things: readonly Thing[], pick: (thing: Thing) => number): number =>
+  things.reduce((sum, thing) => sum + pick(thing), 0);
 
 function addUplinks(collected: Collected, source: MetricsSource): void {
   const byLane = (pick: (lane: LaneView) => number) => (): Sample[] =>
@@ -567,7 +696,9 @@ export function createMetrics(source: MetricsSource): Metrics {
   const collected = new Collected();
   addClients(collected, source);
   addStore(collected, source);
-  addPatterns(collected, source);
+  addQueues(collected, source);
+  addConsumers(collected, source);
+  addPatternTotals(collected, source);
   addUplinks(collected, source);
   addProcess(collected);
   const { registry } = collected;

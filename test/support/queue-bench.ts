@@ -1,8 +1,10 @@
 /** Queues on a memory store, a virtual clock and flushes by hand; for tests. */
 
+import { Counters } from "../../src/broker/counters.ts";
 import type { LogDelivery, Receiver } from "../../src/broker/deliveries.ts";
 import type { Due } from "../../src/broker/due.ts";
 import { DuplicateWindows } from "../../src/broker/duplicate-windows.ts";
+import { PatternCounts } from "../../src/broker/pattern-counts.ts";
 import type { Queue } from "../../src/broker/queue.ts";
 import type { QueueSettings } from "../../src/broker/queue-records.ts";
 import { Queues, type SendOptions, type SendResult } from "../../src/broker/queues.ts";
@@ -150,6 +152,8 @@ export class QueueBench {
       topics: this.topics,
       deadlines: this.deadlines,
       clock: this.#clock,
+      counts: new PatternCounts(),
+      counters: new Counters(),
       limits: { queuesMax: 100, defaults: this.#defaults },
       configured: [],
       events: {

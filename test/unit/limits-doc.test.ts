@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Counters } from "../../src/broker/counters.ts";
+import { newPatternCounts } from "../../src/broker/pattern-counts.ts";
 import { configJsonSchema } from "../../src/config-schema.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
 
@@ -29,7 +30,15 @@ function rowsOf(doc: string): Map<string, Row> {
 
 const doc = readFileSync(join(import.meta.dirname, "../../docs/limits.md"), "utf8");
 const rows = rowsOf(doc);
-const settings = configJsonSchema().properties?.["mqtt"]?.properties ?? {};
+const sections = configJsonSchema().properties ?? {};
+const settings = sections["mqtt"]?.properties ?? {};
+/** Sections with tables of their own, where a limit is named with its section. */
+const OTHERS = ["native", "patterns"];
+const others = OTHERS.flatMap((section) =>
+  Object.entries(sections[section]?.properties ?? {}).map(
+    ([name, schema]) => [`${section}.${name}`, schema] as const,
+  ),
+);
 
 test("Every limit of the section mqtt is in docs/limits.md with its default and with what happens.", () => {
   const limits = Object.entries(settings).filter(([name]) => LIMIT.test(name));
@@ -43,15 +52,28 @@ test("Every limit of the section mqtt is in docs/limits.md with its default and 
   }
 });
 
+test("Every limit of native clients and of the patterns is there with its default.", () => {
+  const limits = others.filter(([name]) => /Max|idleMs/.test(name));
+  assert.ok(limits.length >= 15);
+  for (const [name, schema] of limits) {
+    const row = rows.get(name);
+    assert.ok(row !== undefined, `${name} has no row in docs/limits.md`);
+    assert.equal(row.preset, String(schema.default), name);
+    assert.equal(row.cells.length, 2, name);
+    assert.ok(row.cells[0] !== "", `${name}: what happens is missing`);
+  }
+});
+
 test("docs/limits.md names no setting that there is not.", () => {
-  for (const name of rows.keys()) assert.ok(name in settings, name);
+  const known = new Set([...Object.keys(settings), ...others.map(([name]) => name)]);
+  for (const name of rows.keys()) assert.ok(known.has(name), name);
 });
 
 test("Every metric that docs/limits.md names is there.", async () => {
   const metrics = createMetrics({
     network: () => ({
       dropped: ["not-accepted", "too-many-from-address", "unauthenticated-shed"]
-        .concat("handshake-timeout", "write-stalled")
+        .concat("handshake-timeout", "write-stalled", "bad-frame")
         .map((reason) => [reason, 0] as const),
       bytesReceived: 0,
       bytesSent: 0,
@@ -67,12 +89,17 @@ test("Every metric that docs/limits.md names is there.", async () => {
     streams: () => [],
     queues: () => [],
     consumers: () => [],
+    requests: () => ({ waiting: 0, cacheBytes: 0 }),
+    patterns: newPatternCounts,
     nativeRequests: () => [],
     uplinks: () => [],
   });
   const text = await metrics.text();
   const named = new Set(doc.match(/rillmq_\w+(?:\{[^}]*\})?/g));
   assert.ok(named.size > 10);
-  for (const metric of named)
-    assert.ok(text.includes(`\n${metric} `), `${metric} is shown nowhere`);
+  for (const metric of named) {
+    // Without labels it is there by its type, though there is no queue.
+    const isThere = text.includes(`\n${metric} `) || text.includes(`# TYPE ${metric} `);
+    assert.ok(isThere, `${metric} is shown nowhere`);
+  }
 });

@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Counters } from "../../../src/broker/counters.ts";
+import type { Message } from "../../../src/broker/message.ts";
+import { newPatternCounts, PatternCounts } from "../../../src/broker/pattern-counts.ts";
 import { createMetrics, type MetricsSource } from "../../../src/telemetry/metrics.ts";
 
-function sourceOf(counters: Counters, state: { readonly uplink: string }): MetricsSource {
+function sourceOf(
+  counters: Counters,
+  state: { readonly uplink: string },
+  patterns = newPatternCounts(),
+): MetricsSource {
   return {
     network: () => ({
       dropped: [
@@ -21,11 +27,32 @@ function sourceOf(counters: Counters, state: { readonly uplink: string }): Metri
     sessions: () => ({ online: 3, offline: 2 }),
     kept: () => ({ retainedMessages: 8, retainedBytes: 80, subscriptions: 11 }),
     store: () => ({ liveBytes: 4_096, tableBytes: 1_024, pendingBytes: 17 }),
-    streams: () => [{ name: "telemetry", messages: 12, bytes: 340 }],
+    streams: () => [{ name: "telemetry", messages: 12, bytes: 340, oldestSeconds: 2.5 }],
     queues: () => [
-      { name: "jobs", messages: 9, inflight: 2, delayed: 1, held: 6, oldestSeconds: 4.5 },
+      {
+        name: "jobs",
+        messages: 9,
+        bytes: 90,
+        inflight: 2,
+        delayed: 1,
+        held: 6,
+        receivers: 6,
+        oldestSeconds: 4.5,
+      },
     ],
-    consumers: () => [{ stream: "telemetry", name: "invoices", lag: 5, unacked: 3, held: 7 }],
+    consumers: () => [
+      {
+        stream: "telemetry",
+        name: "invoices",
+        lag: 5,
+        unacked: 3,
+        held: 7,
+        members: 2,
+        lagSeconds: 3.5,
+      },
+    ],
+    requests: () => ({ waiting: 14, cacheBytes: 15 }),
+    patterns: () => patterns,
     nativeRequests: () => [["send", "full", 8]],
     uplinks: () => [
       {
@@ -99,6 +126,15 @@ test("metrics show what the source says at the time of the scrape", async () => 
     'rillmq_queue_inflight_messages{queue="jobs"}': 2,
     'rillmq_queue_delayed_messages{queue="jobs"}': 1,
     'rillmq_queue_oldest_seconds{queue="jobs"}': 4.5,
+    'rillmq_queue_bytes{queue="jobs"}': 90,
+    'rillmq_queue_receivers{queue="jobs"}': 6,
+    'rillmq_stream_oldest_seconds{stream="telemetry"}': 2.5,
+    'rillmq_consumer_members{stream="telemetry",consumer="invoices"}': 2,
+    'rillmq_consumer_lag_seconds{stream="telemetry",consumer="invoices"}': 3.5,
+    'rillmq_deliveries_outstanding{pattern="queue"}': 2,
+    'rillmq_deliveries_outstanding{pattern="stream"}': 3,
+    rillmq_requests_waiting: 14,
+    rillmq_reply_cache_bytes: 15,
     'rillmq_consumer_lag_messages{stream="telemetry",consumer="invoices"}': 5,
     'rillmq_consumer_unacked_messages{stream="telemetry",consumer="invoices"}': 3,
     'rillmq_native_requests_total{op="send",code="full"}': 8,
@@ -140,4 +176,24 @@ test("every counter of the broker is in a metric", async () => {
   const metrics = createMetrics(sourceOf(counters, { uplink: "paused" }));
   const values = new Set(samplesOf(await metrics.text()).values());
   for (const name of names) assert.ok(values.has(counters[name]), `${name} is shown nowhere`);
+});
+
+test("everything that is counted of queues and streams is in a metric", async () => {
+  const patterns = newPatternCounts();
+  const fields = Object.keys(new PatternCounts()) as (keyof PatternCounts)[];
+  let next = 1_000_000;
+  const expected: number[] = [];
+  for (const counts of [patterns.queue, patterns.stream]) {
+    for (const field of fields) {
+      Object.assign(counts, { [field]: ++next });
+      expected.push(next);
+    }
+  }
+  patterns.request.countIn({ payloadStart: 0, payloadEnd: 7 } as Message);
+  const metrics = createMetrics(sourceOf(new Counters(), { uplink: "paused" }, patterns));
+  const samples = samplesOf(await metrics.text());
+  const values = new Set(samples.values());
+  for (const value of expected) assert.ok(values.has(value), `${value - 1_000_001}`);
+  const bytes = 'rillmq_pattern_payload_bytes_total{pattern="request",direction="in"}';
+  assert.equal(samples.get(bytes), 7);
 });

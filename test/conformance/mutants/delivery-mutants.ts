@@ -34,8 +34,8 @@ export const DELIVERY_MUTANTS: readonly Mutant[] = [
     breaks: "Overlapping subscriptions deliver with the lowest of their QoS.",
     rule: "MQTT-3.3.4-2",
     file: "src/broker/subscription-tree.ts",
-    find: "if (qos > target.qos) target.qos = qos;",
-    replacement: "if (qos < target.qos) target.qos = qos;",
+    find: "if (each.qos > sum.qos) sum.qos = each.qos;",
+    replacement: "if (each.qos < sum.qos) sum.qos = each.qos;",
     tests: ["test/property/subscription-tree.test.ts"],
   },
   {
@@ -43,8 +43,8 @@ export const DELIVERY_MUTANTS: readonly Mutant[] = [
     breaks: "Of overlapping subscriptions only the last one's identifier comes along.",
     rule: "MQTT-3.3.4-4",
     file: "src/broker/subscription-tree.ts",
-    find: "target.subscriptionIds.push(subscriptionId);",
-    replacement: "target.subscriptionIds = [subscriptionId];",
+    find: "for (const id of each.subscriptionIds ?? []) ids.push(id);",
+    replacement: "for (const id of each.subscriptionIds ?? []) ids[0] = id;",
     tests: [DELIVER_TEST],
   },
   {

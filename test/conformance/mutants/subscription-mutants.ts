@@ -14,8 +14,8 @@ export const SUBSCRIPTION_MUTANTS: readonly Mutant[] = [
     breaks: "Wildcards in front match topics that begin with $.",
     rule: "MQTT-4.7.2-1",
     file: TREE,
-    find: "depth === 0 && topic.charCodeAt(0) === 0x24;",
-    replacement: "false;",
+    find: "let isWild = topic.charCodeAt(0) !== 0x24;",
+    replacement: "let isWild = true;",
     tests: [TREE_TEST],
   },
   {
@@ -23,9 +23,9 @@ export const SUBSCRIPTION_MUTANTS: readonly Mutant[] = [
     breaks: "A + at the end matches deeper levels, too.",
     rule: "MQTT-4.7.1-2",
     file: TREE,
-    find: "if (single !== undefined) next.push(single);",
+    find: "if (node.single !== undefined) next.push(node.single);",
     replacement:
-      "if (single !== undefined) { next.push(single); if (depth + 1 < levels.length) visitAll(single, visit); }",
+      "if (node.single !== undefined) { next.push(node.single); if (slash >= 0) addTo(found, node.single.here); }",
     tests: [TREE_TEST],
   },
   {
@@ -33,8 +33,8 @@ export const SUBSCRIPTION_MUTANTS: readonly Mutant[] = [
     breaks: "A + does not match an empty level.",
     rule: "MQTT-4.7.1-2",
     file: TREE,
-    find: "if (single !== undefined) next.push(single);",
-    replacement: 'if (single !== undefined && level !== "") next.push(single);',
+    find: "if (node.single !== undefined) next.push(node.single);",
+    replacement: 'if (node.single !== undefined && level !== "") next.push(node.single);',
     tests: [TREE_TEST],
   },
   {
@@ -42,7 +42,7 @@ export const SUBSCRIPTION_MUTANTS: readonly Mutant[] = [
     breaks: "A topic filter with /# does not match its parent level.",
     rule: "MQTT-4.7.1-1",
     file: TREE,
-    find: 'visitAll(node.children?.get("#"), visit);',
+    find: "addTo(found, rest);",
     replacement: "",
     tests: [TREE_TEST],
   },
@@ -51,8 +51,8 @@ export const SUBSCRIPTION_MUTANTS: readonly Mutant[] = [
     breaks: "Topic names that differ in upper and lower case are one.",
     rule: "MQTT-4.7.3-4",
     file: TREE,
-    find: 'const levels = topic.split("/");',
-    replacement: 'const levels = topic.toLowerCase().split("/");',
+    find: "this.#match(topic.text);",
+    replacement: "this.#match(topic.text.toLowerCase());",
     tests: ["test/conformance/v5/topics.test.ts: Topics are not normalized"],
   },
   {
@@ -114,9 +114,8 @@ export const SUBSCRIPTION_MUTANTS: readonly Mutant[] = [
     breaks: "Subscribing again leaves the options of the first subscription in force.",
     rule: "MQTT-3.8.4-3",
     file: TREE,
-    find: "node.subscriptions.set(subscription.subscriber, subscription);",
-    replacement:
-      "if (!node.subscriptions.has(subscription.subscriber)) node.subscriptions.set(subscription.subscriber, subscription);",
+    find: "const after = withTarget(before, target);",
+    replacement: "const after = withTarget(before, targetOf(before, subscriber) ?? target);",
     tests: [ANSWERS_TEST],
   },
   {

@@ -1,13 +1,23 @@
 /**
  * Messages of queues that nobody gets yet: rows in the order in which they are due (queue-records.ts). When one is due it moves to its
  * queue's log, in one commit. In memory is only when the next is due, however many there are.
+ *
+ * When a queue is purged its rows are void at once, by a mark with the number of the last one, and are removed at leisure.
  */
 import { type Clock, type Instant, missedSince } from "../lib/clock.ts";
 import type { Deadline, DeadlineHeap } from "../lib/deadline-heap.ts";
 import type { Due } from "./due.ts";
 import type { Message } from "./message.ts";
 import { decodeMessageRecord, encodeMessageRecord } from "./message-record.ts";
-import { DELAYED_PREFIX, delayedKey, delayedOf } from "./queue-records.ts";
+import {
+  DELAYED_PREFIX,
+  delayedKey,
+  delayedOf,
+  encodePurged,
+  PURGED_PREFIX,
+  purgedKey,
+  purgedOf,
+} from "./queue-records.ts";
 import { scanRows } from "./scan-rows.ts";
 import type { CommitNumber, Store } from "./store.ts";
 import type { TopicTable } from "./topic.ts";
@@ -43,6 +53,10 @@ export class DelayedMessages implements Due {
   #staged: Staged[] = [];
   /** Rows that are moved or removed, until that is flushed and no scan finds them any more: by key, the commit. */
   readonly #gone = new Map<string, CommitNumber>();
+  /** By queue: rows up to this number are void. */
+  readonly #purged = new Map<number, number>();
+  /** The walk over all rows that removes the void ones; undefined: there are none. */
+  #sweep: Generator<[key: Uint8Array, value: Uint8Array]> | undefined;
   #lastNumber = 0;
   #deadline: Deadline<Due> | undefined;
 
@@ -73,17 +87,26 @@ export class DelayedMessages implements Due {
     const { store, topics } = this.#context;
     let damaged = 0;
     let first: Instant | undefined;
+    for (const [key, value] of store.scan("meta", PURGED_PREFIX)) {
+      const { queue, number } = purgedOf(key, value);
+      this.#lastNumber = Math.max(this.#lastNumber, number);
+      this.#purged.set(queue, number);
+      // All rows are looked at below.
+      store.remove("meta", key);
+    }
     for (const [key, value] of this.#rows()) {
       const { dueAt, queue, number } = delayedOf(key);
       this.#lastNumber = Math.max(this.#lastNumber, number);
-      const message = decodeMessageRecord(value, topics);
-      if (message === undefined) damaged++;
+      const isVoid = this.#isVoid(queue, number);
+      const message = isVoid ? undefined : decodeMessageRecord(value, topics);
+      if (message === undefined && !isVoid) damaged++;
       if (message === undefined || !visit(queue, key.length + value.length)) {
-        store.remove("meta", key);
+        this.#remove(key);
       } else {
         first ??= dueAt as Instant;
       }
     }
+    this.#purged.clear();
     if (first !== undefined) this.#schedule(first);
     this.onAged();
     return damaged;
@@ -95,6 +118,7 @@ export class DelayedMessages implements Due {
     for (const [key, value] of [...this.#rows()]) {
       if (this.#gone.has(nameOf(key))) continue;
       const { dueAt, queue, number } = delayedOf(key);
+      if (this.#isVoid(queue, number)) continue;
       // Numbers are made of the time at which a row is written.
       const missedMs = missedSince(clock, Math.floor(number / NUMBERS_PER_MS) as Instant);
       if (missedMs < 1) continue;
@@ -104,31 +128,61 @@ export class DelayedMessages implements Due {
     if (store.refusal() !== "failed") this.#forgetFlushed();
   }
 
-  /** Removes all of a queue. */
+  /** Those of a queue are void from now on, those that are not there yet are not. Goes with the open group. */
   removeAll(queue: number): void {
-    for (const [key] of this.#rows()) if (delayedOf(key).queue === queue) this.#remove(key);
+    const { store, clock } = this.#context;
+    this.#forgetFlushed();
+    this.#purged.set(queue, this.#lastNumber);
+    store.put("meta", purgedKey(queue), encodePurged(this.#lastNumber));
     for (const staged of this.#staged) if (staged.queue === queue) this.#remove(staged.key);
     this.#staged = this.#staged.filter((staged) => staged.queue !== queue);
+    // From the beginning: the walk may be past some of them.
+    this.#sweep = this.#rows();
+    this.#schedule(clock.now());
+  }
+
+  /** Removes void rows, a step of it; at the end there are none. */
+  #sweepStep(): void {
+    const { store } = this.#context;
+    for (let i = 0; this.#sweep !== undefined && i < STEP_ROWS; i++) {
+      const { value: row } = this.#sweep.next();
+      if (row === undefined) {
+        for (const queue of this.#purged.keys()) store.remove("meta", purgedKey(queue));
+        this.#purged.clear();
+        this.#sweep = undefined;
+        return;
+      }
+      const [key] = row;
+      const { queue, number } = delayedOf(key);
+      if (this.#isVoid(queue, number) && !this.#gone.has(nameOf(key))) this.#remove(key);
+    }
+  }
+
+  #isVoid(queue: number, number: number): boolean {
+    const purged = this.#purged.get(queue);
+    return purged !== undefined && number <= purged;
   }
 
   onDue(now: Instant): void {
     this.#deadline = undefined;
     this.#forgetFlushed();
+    this.#sweepStep();
     const { store, topics } = this.#context;
     let moved = 0;
-    let next = Number.POSITIVE_INFINITY;
+    let next = this.#sweep === undefined ? Number.POSITIVE_INFINITY : now + STEP_MS;
     for (const [key, value] of this.#rows()) {
-      const { dueAt, queue } = delayedOf(key);
+      const { dueAt, queue, number } = delayedOf(key);
       if (dueAt > now) {
-        next = dueAt;
+        next = Math.min(next, dueAt);
         break;
       }
-      if (this.#gone.has(nameOf(key))) continue;
       if (moved++ === STEP_ROWS) {
         next = now + STEP_MS;
         break;
       }
+      if (this.#gone.has(nameOf(key))) continue;
       this.#remove(key);
+      if (this.#isVoid(queue, number)) continue;
       const message = decodeMessageRecord(value, topics);
       if (message !== undefined) this.#context.onDue(queue, message, key.length + value.length);
     }

@@ -4,6 +4,7 @@
  *     70 name                          a queue: JSON, see QueueRecord
  *     71 queue:u32                     head of its deliveries, see block-records.ts
  *     72 queue:u32 block:u64           a block of them
+ *     73 queue:u32                     number:u64 up to which its delayed messages were purged, as long as there may be such
  *     74 due:u64 queue:u32 number:u64  delayed message, see message-record.ts
  */
 import type { BlockKeys } from "./delivery-blocks.ts";
@@ -12,6 +13,7 @@ import { numberKey, textKey } from "./record-keys.ts";
 const KEY_QUEUE = 0x70;
 const KEY_HEAD = 0x71;
 const KEY_BLOCK = 0x72;
+const KEY_PURGED = 0x73;
 const KEY_DELAYED = 0x74;
 
 const utf8 = new TextEncoder();
@@ -19,6 +21,7 @@ const text = new TextDecoder();
 
 export const QUEUE_PREFIX = Uint8Array.of(KEY_QUEUE);
 export const DELAYED_PREFIX = Uint8Array.of(KEY_DELAYED);
+export const PURGED_PREFIX = Uint8Array.of(KEY_PURGED);
 
 export const queueKey = (name: string): Uint8Array => textKey(KEY_QUEUE, name);
 
@@ -36,6 +39,22 @@ export function delayedKey(dueAt: number, queue: number, number: number): Uint8A
   view.setUint32(9, queue);
   view.setBigUint64(13, BigInt(number));
   return key;
+}
+
+export const purgedKey = (queue: number): Uint8Array => numberKey(KEY_PURGED, queue);
+
+export function encodePurged(number: number): Uint8Array {
+  const value = new Uint8Array(8);
+  new DataView(value.buffer).setBigUint64(0, BigInt(number));
+  return value;
+}
+
+/** Of which queue delayed messages were purged, and up to which number. Damaged: up to none. */
+export function purgedOf(key: Uint8Array, value: Uint8Array): { queue: number; number: number } {
+  const queue = new DataView(key.buffer, key.byteOffset, key.byteLength).getUint32(1);
+  const isWhole = value.length === 8;
+  const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  return { queue, number: isWhole ? Number(view.getBigUint64(0)) : 0 };
 }
 
 /** When, for which queue, and under which number a delayed message waits. */

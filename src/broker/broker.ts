@@ -550,10 +550,11 @@ export class Broker implements StoreEvents {
     const waiting = this.#waiting;
     this.#waiting = new Set();
     for (const outbound of waiting) outbound.pump();
-    for (const stream of this.streams.all) this.#account(stream.onFlushed());
+    const streams = this.streams.takeTouched();
+    for (const stream of streams) this.#account(stream.onFlushed());
     this.gate.advance(commit);
     this.queues.onFlushed();
-    this.consumers.onFlushed();
+    this.consumers.onFlushed(streams);
     for (const reader of this.readers) reader.onFlushed();
     this.patterns.onFlushed();
     this.#finishTurn();

@@ -11,6 +11,8 @@ export interface ConsumerContext {
   readonly store: Store;
   readonly clock: Clock;
   readonly counts: PatternCounts;
+  /** Those whose state changes with the open group. */
+  readonly changed: Set<Deliveries>;
   /** `onDue` of its deliveries is to be called then. */
   readonly schedule: (consumer: Consumer, at: Instant) => void;
   /** A record is given up: moves it to the dead letter stream in the open group, where there is one and it has not expired. Counts it. False: there is no room for it. */
@@ -58,6 +60,7 @@ export class Consumer {
       log: stream.log,
       keys: consumerBlockKeys(number),
       clock: context.clock,
+      changed: context.changed,
       schedule: (at) => context.schedule(this, at),
       deliveriesMaxOf: () => this.settings.deliveriesMax,
       isMeant: ({ topic }) => {

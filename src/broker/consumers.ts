@@ -3,7 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import { Consumer, type ConsumerContext } from "./consumer.ts";
 import type { Counters } from "./counters.ts";
-import type { GiveUpReason } from "./deliveries.ts";
+import type { Deliveries, GiveUpReason } from "./deliveries.ts";
 import type { Due } from "./due.ts";
 import { dueSchedule } from "./due-schedule.ts";
 import type { PatternCounts } from "./pattern-counts.ts";
@@ -45,6 +45,8 @@ export interface ConsumersContext {
 export class Consumers {
   readonly #context: ConsumersContext;
   readonly #consumerContext: ConsumerContext;
+  /** Of consumers whose state changes with the open group. */
+  readonly #changed = new Set<Deliveries>();
   readonly #byStream = new Map<LogId, Map<string, Consumer>>();
   #size = 0;
   #lastNumber = 0;
@@ -56,6 +58,7 @@ export class Consumers {
       store,
       clock,
       counts,
+      changed: this.#changed,
       schedule: dueSchedule<Consumer>(deadlines, (consumer, time) => {
         if (!consumer.isDeleted) consumer.deliveries.onDue(time);
       }),
@@ -121,6 +124,8 @@ export class Consumers {
     consumer.settings = settings;
     consumer.deliveries.inHandsMax = settings.unackedMax;
     store.put("meta", consumerKey(number), encodeConsumer({ version: 1, number, settings }));
+    // More may be unacknowledged than before.
+    consumer.deliveries.pump();
     return store.openCommit;
   }
 
@@ -154,15 +159,14 @@ export class Consumers {
 
   /** The open group is being sealed. */
   onSealing(): void {
-    for (const consumers of this.#byStream.values()) {
-      for (const { deliveries } of consumers.values()) deliveries.onSealing();
-    }
+    for (const deliveries of this.#changed) deliveries.onSealing();
+    this.#changed.clear();
   }
 
-  /** A commit is on disk: new records may be handed out. */
-  onFlushed(): void {
-    for (const consumers of this.#byStream.values()) {
-      for (const consumer of consumers.values()) this.#serve(consumer);
+  /** A commit is on disk: new records of these streams may be handed out, or some of them are gone. */
+  onFlushed(streams: readonly Stream[]): void {
+    for (const stream of streams) {
+      for (const consumer of this.of(stream)) this.#serve(consumer);
     }
   }
 

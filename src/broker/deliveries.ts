@@ -73,6 +73,8 @@ export interface DeliveriesContext {
   readonly log: LogId;
   readonly keys: BlockKeys;
   readonly clock: Clock;
+  /** Those whose `onSealing` is to be called: it adds itself. */
+  readonly changed: Set<Deliveries>;
   /** `onDue` is to be called then; replaces what was asked before. */
   readonly schedule: (at: Instant) => void;
   /** After so many deliveries a record is given up; 0: never. */
@@ -134,7 +136,8 @@ export class Deliveries {
     this.#store = context.store;
     this.#counts = context.counts;
     this.#log = context.log;
-    this.#blocks = new DeliveryBlocks(context.store, context.keys);
+    const { changed } = context;
+    this.#blocks = new DeliveryBlocks(context.store, context.keys, () => changed.add(this));
     this.#floor = this.#store.stats(this.#log).firstSequence;
     this.#next = this.#floor;
   }

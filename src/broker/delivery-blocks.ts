@@ -24,14 +24,17 @@ export interface BlockKeys {
 export class DeliveryBlocks {
   readonly #store: Store;
   readonly #keys: BlockKeys;
+  readonly #onWanted: () => void;
   readonly #dirty = new Set<number>();
   readonly #onDisk = new Set<number>();
   #floor = 0;
   #isHeadDirty = false;
 
-  constructor(store: Store, keys: BlockKeys) {
+  /** `onWanted`: something of it goes with the open group; told once for each. */
+  constructor(store: Store, keys: BlockKeys, onWanted: () => void) {
     this.#store = store;
     this.#keys = keys;
+    this.#onWanted = onWanted;
   }
 
   /** Reads everything. `floor` is 0 when nothing is known of it. */
@@ -133,5 +136,6 @@ export class DeliveryBlocks {
     if (this.#isHeadDirty) return;
     this.#isHeadDirty = true;
     this.#store.put("meta", this.#keys.head, encodeHead({ floor: this.#floor }));
+    this.#onWanted();
   }
 }

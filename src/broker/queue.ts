@@ -11,6 +11,8 @@ import type { LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
 export interface QueueContext {
   readonly store: Store;
   readonly clock: Clock;
+  /** Those whose state changes with the open group. */
+  readonly changed: Set<Deliveries>;
   readonly duplicates: DuplicateWindows;
   readonly counts: PatternCounts;
   /** `onDue` of its deliveries is to be called then. */
@@ -53,6 +55,7 @@ export class Queue {
       log,
       clock,
       keys: queueBlockKeys(number),
+      changed: context.changed,
       schedule: (at) => context.schedule(this, at),
       deliveriesMaxOf: ({ properties }) =>
         properties?.attributes?.deliveriesMax ?? this.settings.deliveriesMax,

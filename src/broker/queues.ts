@@ -6,7 +6,7 @@ import { after, type Clock, type Instant } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import type { Counters } from "./counters.ts";
 import { DelayedMessages } from "./delayed-messages.ts";
-import type { GiveUpReason, Settled } from "./deliveries.ts";
+import type { Deliveries, GiveUpReason, Settled } from "./deliveries.ts";
 import type { Due } from "./due.ts";
 import { dueSchedule } from "./due-schedule.ts";
 import type { DuplicateWindows } from "./duplicate-windows.ts";
@@ -84,6 +84,8 @@ export class Queues {
   readonly #queues = new Map<string, Queue>();
   readonly #byNumber = new Map<number, Queue>();
   readonly #delayed: DelayedMessages;
+  /** Of queues whose state changes with the open group. */
+  readonly #changed = new Set<Deliveries>();
   /** Queues with messages that are not flushed yet. */
   readonly #fed = new Set<Queue>();
   #lastNumber = 0;
@@ -98,6 +100,7 @@ export class Queues {
       clock,
       counts,
       duplicates,
+      changed: this.#changed,
       schedule: dueSchedule<Queue>(deadlines, (queue, time) => {
         if (!queue.isDeleted) queue.deliveries.onDue(time);
       }),
@@ -289,7 +292,8 @@ export class Queues {
 
   /** The open group is being sealed. */
   onSealing(): void {
-    for (const { deliveries } of this.#queues.values()) deliveries.onSealing();
+    for (const deliveries of this.#changed) deliveries.onSealing();
+    this.#changed.clear();
   }
 
   /** A commit is on disk: what it brought may be handed out. */

@@ -66,22 +66,28 @@ export class Stream {
   settings: StreamSettings;
   isDeleted = false;
   readonly #store: Store;
+  readonly #touched: Set<Stream>;
   /** Appended and not flushed yet; bytes about. */
   #openBytes = 0;
   #openMessages = 0;
   #flushedBytes = 0;
   #flushedMessages = 0;
+  /** Where it begins when all that is staged is on disk. */
+  #trimmedBefore = 0;
   /** What was dropped is on its way out: before this nothing more is counted as excess. */
   #droppedBefore = 0;
   readonly #counts: PatternCounts;
 
+  /** `touched`: streams of which something is on its way to disk; it adds itself. */
   constructor(
     settings: StreamSettings,
     store: Store,
     log: LogId,
     duplicates: DuplicateWindow,
+    touched: Set<Stream>,
     counts: PatternCounts,
   ) {
+    this.#touched = touched;
     this.#counts = counts;
     this.name = settings.name;
     this.duplicates = duplicates;
@@ -101,7 +107,7 @@ export class Stream {
 
   append(message: Message): LogRecord {
     this.#counts.countIn(message);
-    this.#openMessages++;
+    if (this.#openMessages++ === 0) this.#touched.add(this);
     this.#openBytes += message.payloadEnd - message.payloadStart + message.topic.bytes.length + 24;
     return this.#store.append(this.log, message);
   }
@@ -147,6 +153,12 @@ export class Stream {
     return { sequences, duplicates, commit };
   }
 
+  /** Something of it goes with a commit that is not on disk yet. */
+  get isPending(): boolean {
+    const { firstSequence, nextSequence } = this.#store.stats(this.log);
+    return this.#trimmedBefore > firstSequence || this.#store.nextSequence(this.log) > nextSequence;
+  }
+
   captures(topic: string): boolean {
     return this.settings.filters.some((filter) => filterMatches(filter, topic));
   }
@@ -189,6 +201,10 @@ export class Stream {
    */
   trim(before: Sequence, beforeOrdinal: Ordinal): Sequence {
     const stays = this.#store.trim(this.log, before, beforeOrdinal);
+    if (stays > this.#store.stats(this.log).firstSequence) {
+      this.#trimmedBefore = stays;
+      this.#touched.add(this);
+    }
     this.duplicates.onTrimmed(stays);
     return stays;
   }

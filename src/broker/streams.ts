@@ -25,6 +25,8 @@ export class Streams {
   readonly #store: Store;
   readonly #duplicates: DuplicateWindows;
   readonly #streams = new Map<string, Stream>();
+  /** Something of them is on its way to disk. */
+  readonly #touched = new Set<Stream>();
   /** Made while the broker runs, with the number of each. */
   readonly #made = new Map<Stream, number>();
   #lastNumber = 0;
@@ -117,6 +119,16 @@ export class Streams {
     return this.#store.openCommit;
   }
 
+  /** A commit is on disk: the streams that it may have changed. */
+  takeTouched(): readonly Stream[] {
+    const touched: Stream[] = [];
+    for (const stream of this.#touched) {
+      if (!stream.isDeleted) touched.push(stream);
+      if (stream.isDeleted || !stream.isPending) this.#touched.delete(stream);
+    }
+    return touched;
+  }
+
   /** The stream that captures a topic. Hot path: per message; looked up once per topic. */
   of(topic: Topic): Stream | undefined {
     if (topic.captureVersion !== this.#filtersVersion) {
@@ -135,7 +147,8 @@ export class Streams {
   #enter(settings: StreamSettings, log: LogId): Stream {
     const owner = { kind: "stream", number: log } as const;
     const duplicates = this.#duplicates.open(owner, settings.duplicateWindowMs ?? 0);
-    const stream = new Stream(settings, this.#store, log, duplicates, this.#counts);
+    const touched = this.#touched;
+    const stream = new Stream(settings, this.#store, log, duplicates, touched, this.#counts);
     this.#streams.set(settings.name, stream);
     this.#onChanged();
     return stream;

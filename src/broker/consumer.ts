@@ -29,6 +29,8 @@ export interface ConsumerContext {
 export interface ConsumerHolder {
   /** It shares the consumer with others of its kind. */
   readonly isGroup: boolean;
+  /** It takes no more: those who leave together do not hand to each other what they had. */
+  stop(): void;
   /** Somebody else takes the consumer: it leaves. */
   onTaken(): void;
   /** The stream gave up records before they were settled. */

@@ -170,9 +170,14 @@ export class Consumers {
     }
   }
 
-  #serve(consumer: Consumer): void {
+  /** Tells what its stream gave up before it was settled. */
+  passLoss(consumer: Consumer): void {
     const lost = consumer.passLoss();
     if (lost !== undefined) this.#context.events.onLost(consumer, lost);
+  }
+
+  #serve(consumer: Consumer): void {
+    this.passLoss(consumer);
     if (consumer.deliveries.receiverCount > 0 && consumer.deliveries.waiting > 0) {
       consumer.deliveries.pump();
     }

@@ -155,7 +155,8 @@ export class Deliveries {
 
   /** Records that are not settled, staged ones among them. */
   get size(): number {
-    return this.#store.nextSequence(this.#log) - this.#floor - this.#settled.size;
+    // The floor may lie behind the end: a consumer may begin with what does not exist yet.
+    return Math.max(0, this.#store.nextSequence(this.#log) - this.#floor - this.#settled.size);
   }
 
   /** Records in hands or hidden. */

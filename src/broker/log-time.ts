@@ -156,7 +156,7 @@ export class LogTime implements Clock {
     const { at = 0 } = this.#trusted ?? {};
     const ms = Math.floor(missingMs(this.#trusted, now, wallMs));
     // Within this run nothing is missing, whatever the wall clock says.
-    if (at > this.#startedAt || ms < STEP_MS) return false;
+    if (at >= this.#startedAt || ms < STEP_MS) return false;
     this.#gaps = withGap(this.#gaps, { at, ms });
     this.#store.put("meta", GAPS_KEY, encodeGaps(this.#gaps));
     return true;

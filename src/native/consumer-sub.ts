@@ -43,12 +43,18 @@ export class ConsumerSub implements Sub, Receiver, ConsumerHolder {
   /** Takes the consumer, alone or with the others of its group. */
   start(): void {
     const { holders, deliveries } = this.#consumer;
-    for (const holder of [...holders]) {
-      if (!this.isGroup || !holder.isGroup) holder.onTaken();
-    }
+    const leaving = [...holders].filter((holder) => !this.isGroup || !holder.isGroup);
     holders.add(this);
+    // What is gone with the commit that this waited for is told as lost, not taken for a delivery that failed.
+    this.#caller.broker.consumers.passLoss(this.#consumer);
+    for (const holder of leaving) holder.stop();
+    for (const holder of leaving) holder.onTaken();
     deliveries.addReceiver(this);
     this.pump();
+  }
+
+  stop(): void {
+    this.#consumer.deliveries.removeReceiver(this);
   }
 
   /** Hot path: per record. */

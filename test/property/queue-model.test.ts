@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { modelRuns } from "../support/model-runs.ts";
 import { QueueBench } from "../support/queue-bench.ts";
 
 const DELIVERIES_MAX = 3;
@@ -248,6 +249,6 @@ test("A queue does what a list of messages would do, whatever is asked and whene
       }
       run.drain();
     }),
-    { numRuns: 250 },
+    modelRuns(250),
   );
 });

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import type { QoS } from "../../src/broker/message.ts";
 import { PacketType, ProtocolVersion } from "../../src/mqtt/packet.ts";
 import { type Delivery, ModelClient } from "../support/model-client.ts";
+import { modelRuns } from "../support/model-runs.ts";
 import { VirtualNode } from "../support/virtual-node.ts";
 
 /** References, spilled messages, QoS 2 deliveries and QoS 2 receptions (see src/broker/session-records.ts). */
@@ -272,7 +273,7 @@ test("Whatever breaks, an acknowledged message reaches each durable session, QoS
       checkAtRest(world);
       for (const publisher of world.publishers) acknowledged += publisher.acknowledged.size;
     }),
-    { numRuns: 500, includeErrorInReport: true },
+    modelRuns(500),
   );
   assert.ok(acknowledged > 1_000, `only ${acknowledged} messages were acknowledged`);
 });

@@ -6,6 +6,7 @@ import type { QoS } from "../../src/broker/message.ts";
 import type { Ordinal } from "../../src/broker/store.ts";
 import { ProtocolVersion } from "../../src/mqtt/packet.ts";
 import { ModelClient } from "../support/model-client.ts";
+import { modelRuns } from "../support/model-runs.ts";
 import { VirtualNode } from "../support/virtual-node.ts";
 
 /** References, spilled messages, QoS 2 sent, kept and received. */
@@ -203,7 +204,7 @@ test("Whatever breaks, each message of a group reaches one of its durable member
         count += world.published.length;
       },
     ),
-    { numRuns: 400, includeErrorInReport: true },
+    modelRuns(400),
   );
   assert.ok(count > 1_000, `only ${count} messages were published`);
 });

@@ -277,3 +277,14 @@ test("A file of one's own says whether the wall clock is synchronized, and a set
   assert.deepEqual(never(undefined), { wallMs: NOW, isTrusted: false });
   assert.equal(wallReader({ trust: "always" }, machine(0))(NOW).isTrusted, true);
 });
+
+test("Within a run nothing is missed, not even when the wall clock is doubted in its first millisecond and set before it is believed again.", () => {
+  const node = start();
+  node.wall.isTrusted = false;
+  assert.equal(node.time.observe(), false);
+  const stamp = node.now;
+  node.wall.aheadMs += HOUR;
+  node.wall.isTrusted = true;
+  assert.equal(node.time.observe(), false);
+  assert.equal(node.time.since(stamp), 0);
+});

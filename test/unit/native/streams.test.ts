@@ -236,3 +236,53 @@ test("A cursor passes over many records that have expired in several turns, and 
   node.advance(10);
   assert.deepEqual(gotBy(client), ["good"]);
 });
+
+test("Who takes a consumer over from a group gets what its members had once more: they do not hand it to each other on their way out.", () => {
+  const { node, client } = withStream();
+  const consume = { op: "consume", stream: "s", consumer: "d", credit: 10, deliveriesMax: 3 };
+  const members = ["m1", "m2", "m3"].map((name) => node.native(name));
+  for (const member of members) member.ok({ ...consume, isGroup: true });
+  client.ok({ op: "append", stream: "s", messages: messages("a", "b", "c") });
+  for (const member of members) assert.equal(gotBy(member).length, 1);
+  client.ok(consume);
+  const [frame] = client.takeAll("records");
+  assert.deepEqual(
+    frame?.records.map(({ deliveryCount }) => deliveryCount),
+    [2, 2, 2],
+  );
+  for (const member of members) assert.deepEqual(gotBy(member), []);
+});
+
+test("What is purged in the commit with which somebody takes a consumer is told as lost, and not given up as undeliverable.", () => {
+  const { node, client } = withStream({ flushes: "manual" });
+  const consume = { op: "consume", stream: "s", consumer: "d", from: { at: "first" }, credit: 10 };
+  client.begin({ ...consume, credit: 0 });
+  client.begin({ op: "append", stream: "s", messages: messages("a", "b", "c") });
+  node.flushAll();
+  client.begin({ op: "stream.purge", stream: "s", before: 3 });
+  const other = node.native("other");
+  other.begin({ ...consume, ackWaitMs: 1_000 });
+  node.flushAll();
+  const frames = other.takeAll("records");
+  assert.deepEqual(
+    frames.map(({ lost, records }) => [lost, textsOf(records)]),
+    [
+      [[[1, 2]], []],
+      [undefined, ["c"]],
+    ],
+  );
+  assert.deepEqual(node.consumerLosses, ["d 1..2"]);
+  assert.deepEqual(node.givenUp, []);
+});
+
+test("A consumer that begins with what does not exist yet has nothing unsettled.", () => {
+  const { client } = withStream();
+  const consume = { op: "consume", stream: "s", consumer: "d", from: { sequence: 5 }, credit: 10 };
+  client.ok(consume);
+  client.ok({ op: "append", stream: "s", messages: messages("a", "b", "c", "d", "e", "f") });
+  assert.deepEqual(gotBy(client), ["e", "f"]);
+  const later = { ...consume, consumer: "later", from: { sequence: 100 } };
+  client.ok(later);
+  const info = { op: "consumer.info", stream: "s", consumer: "later" };
+  assert.equal(client.ok(info)["unsettled"], 0);
+});

@@ -1,12 +1,19 @@
-/** Names of streams and queues, where they are made while the broker runs or written in topics and routes. */
+/**
+ * The one rule for names of streams, queues, consumers and groups, wherever they come from: frames, topics, routes. Names are parts of keys, of topics
+ * and of lists of destinations. Those of the configuration are narrower, because they become tokens of other systems (`config-measures.ts`).
+ */
+import { isWithinBytes } from "../lib/text-bytes.ts";
 
-const NAME_LENGTH_MAX = 256;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const NOT_IN_NAMES = /[\u0000-\u001f\u007f/+#*>;:]/;
+/** Longest name, in bytes of UTF-8. */
+export const NAME_BYTES_MAX = 256;
+/** Control characters, and what is no character by itself (half a surrogate pair). */
+const NOT_IN_NAMES = /[\p{Cc}\p{Cs}/+#*>;:]/u;
 
-/** 1 to 256 characters without control characters, `/ + # * > ; :` and without `$` in front. */
+/** For people: what `isName` asks for. */
+export const NAME_RULE = `1 to ${NAME_BYTES_MAX} bytes of UTF-8 without control characters, / + # * > ; : and without $ in front`;
+
 export const isName = (text: string): boolean =>
   text.length > 0 &&
-  text.length <= NAME_LENGTH_MAX &&
+  isWithinBytes(text, NAME_BYTES_MAX) &&
   !text.startsWith("$") &&
   !NOT_IN_NAMES.test(text);

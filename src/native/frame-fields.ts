@@ -1,4 +1,6 @@
 /** What a client's frame may hold, field by field; the one place where frames from outside are checked. */
+import { isName, NAME_RULE } from "../broker/names.ts";
+import { isWithinBytes } from "../lib/text-bytes.ts";
 import type { ClientFrame, ClientOp, ErrorCode } from "./frame.ts";
 
 /** A frame that makes no sense. `id`: of the request, where one could be read; without it the connection closes. */
@@ -13,8 +15,8 @@ export class FrameError extends Error {
   }
 }
 
-/** Longest name of a stream, queue, consumer or group, in bytes of UTF-8. */
-export const NAME_BYTES_MAX = 256;
+/** Longest identifier of a client, a message or a reply in the cache, in bytes of UTF-8. */
+const IDENTIFIER_BYTES_MAX = 256;
 /** Longest topic, filter, key or text, in bytes of UTF-8, and longest correlation: MQTT has no room for more. */
 const TEXT_BYTES_MAX = 65_535;
 /** Properties of one message. */
@@ -37,17 +39,10 @@ const whole =
       ? undefined
       : `expected a whole number from ${min} to ${max}`;
 
-const utf8 = new TextEncoder();
-
-/** Hot path: a character has three bytes at most. */
-const isWithin = (value: string, bytesMax: number): boolean =>
-  value.length * 3 <= bytesMax ||
-  (value.length <= bytesMax && utf8.encode(value).length <= bytesMax);
-
 /** What a string of MQTT may hold [MQTT-1.5.4-1, 1.5.4-2]. */
 const isText = (value: unknown, bytesMax: number): value is string =>
   typeof value === "string" &&
-  isWithin(value, bytesMax) &&
+  isWithinBytes(value, bytesMax) &&
   !value.includes("\0") &&
   isWellFormed(value);
 
@@ -63,15 +58,8 @@ const shortBytes: Check = (value) =>
     ? undefined
     : `expected at most ${TEXT_BYTES_MAX} bytes`;
 
-/** Names are parts of keys, of topics and of lists of destinations. */
-const FORBIDDEN_IN_NAMES = /[\p{Cc}/+#*>;:]/u;
 const name: Check = (value) =>
-  isText(value, NAME_BYTES_MAX) &&
-  value.length > 0 &&
-  !value.startsWith("$") &&
-  !FORBIDDEN_IN_NAMES.test(value)
-    ? undefined
-    : `expected a name of 1 to ${NAME_BYTES_MAX} bytes without control characters, / + # * > ; : and without $ in front`;
+  typeof value === "string" && isName(value) ? undefined : `expected a name of ${NAME_RULE}`;
 
 const oneOf =
   (...values: readonly string[]): Check =>
@@ -141,7 +129,7 @@ const start: Check = (value) => {
   return given.length === 1 ? undefined : "expected one of at, sequence, timeAt, agoMs";
 };
 
-const appended: Fields = { ...content, messageId: text(NAME_BYTES_MAX) };
+const appended: Fields = { ...content, messageId: text(IDENTIFIER_BYTES_MAX) };
 const sent: Fields = {
   ...appended,
   delayMs: duration,
@@ -198,10 +186,10 @@ const SHAPES: Readonly<Record<ClientOp, Shape>> = {
   hello: shape(
     {
       versions: list(number, 16),
-      clientId: text(NAME_BYTES_MAX),
+      clientId: text(IDENTIFIER_BYTES_MAX),
       user: anyText,
       password: anyText,
-      client: text(NAME_BYTES_MAX),
+      client: text(IDENTIFIER_BYTES_MAX),
     },
     ["versions"],
   ),
@@ -285,7 +273,7 @@ const SHAPES: Readonly<Record<ClientOp, Shape>> = {
     {
       ...content,
       timeoutMs: whole(1, DURATION_MS_MAX),
-      cacheKey: text(NAME_BYTES_MAX),
+      cacheKey: text(IDENTIFIER_BYTES_MAX),
       cacheTtlMs: duration,
     },
     ["topic", "timeoutMs"],
@@ -297,7 +285,7 @@ const SHAPES: Readonly<Record<ClientOp, Shape>> = {
       ...content,
       to: anyText,
       pattern: oneOf("event", "stream", "queue"),
-      messageId: text(NAME_BYTES_MAX),
+      messageId: text(IDENTIFIER_BYTES_MAX),
     },
     ["to"],
   ),

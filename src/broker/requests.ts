@@ -107,6 +107,8 @@ interface Pending {
   readonly token: string;
   /** The reply topic of a device that speaks 3.1.1; undefined: there is none. */
   readonly conventionTopic: string | undefined;
+  /** False: the broker put the token there, which is nothing for the requester. */
+  readonly hasCorrelation: boolean;
   readonly cache: { readonly key: ReplyKey; readonly ttlMs: number } | undefined;
   deadline: Deadline<Pending> | undefined;
 }
@@ -158,11 +160,20 @@ export class Requests {
     if (known !== undefined) {
       counters.requestsCached++;
       counts.reply.countOut(known);
-      requester.onReply(tag, known, true);
+      requester.onReply(tag, withCorrelation(known, message.properties?.correlationData), true);
       return;
     }
     const conventionTopic = this.#conventionTopic(requester, convention);
-    const pending = { requester, tag, token, conventionTopic, cache, deadline: undefined };
+    const hasCorrelation = message.properties?.correlationData !== undefined;
+    const pending = {
+      requester,
+      tag,
+      token,
+      conventionTopic,
+      hasCorrelation,
+      cache,
+      deadline: undefined,
+    };
     const timeoutMs = Math.min(options.timeoutMs, this.#context.limits.timeoutMaxMs);
     this.#enter(pending, timeoutMs);
     const taken = this.#deliver(requestOf(message, topic, token), pending, timeoutMs);
@@ -300,16 +311,20 @@ export class Requests {
     return taken;
   }
 
-  #take(pending: Pending, reply: Message): void {
+  #take(pending: Pending, said: Message): void {
     this.#leave(pending);
-    this.#context.counts.reply.countIn(reply);
-    const { requester, tag, cache } = pending;
+    this.#context.counts.reply.countIn(said);
+    const { requester, tag, cache, hasCorrelation } = pending;
+    const reply = hasCorrelation ? said : withCorrelation(said, undefined);
     const error = errorOf(reply.properties);
     if (error !== undefined) {
       this.#fail(requester, tag, "responder-error", error);
       return;
     }
-    if (cache !== undefined) this.#cache.keep(cache.key, reply, cache.ttlMs);
+    // Under the key others may get it, who correlate otherwise.
+    if (cache !== undefined) {
+      this.#cache.keep(cache.key, withCorrelation(said, undefined), cache.ttlMs);
+    }
     this.#context.counts.reply.countOut(reply);
     this.#context.counters.requestsReplied++;
     requester.onReply(tag, reply, false);
@@ -368,6 +383,14 @@ function requestOf(message: Message, topic: Topic, token: string): Message {
     correlationData: message.properties?.correlationData ?? Buffer.from(token),
   };
   return { ...message, topic, qos: 0, retain: false, properties };
+}
+
+/** The message with another correlation, or without one. */
+function withCorrelation(message: Message, correlationData: Uint8Array | undefined): Message {
+  if (message.properties?.correlationData === correlationData) return message;
+  const { correlationData: _other, ...rest } = message.properties ?? {};
+  const properties = correlationData === undefined ? rest : { ...rest, correlationData };
+  return { ...message, properties };
 }
 
 /** See `Subscriber.requestRoom`; above 0 it was delivered. */

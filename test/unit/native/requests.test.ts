@@ -86,3 +86,27 @@ test("A reply for which there is no room just now may be tried again.", () => {
   responder.ok(reply);
   assert.equal(responder.refused(reply), "not-found");
 });
+
+test("A requester sees the correlation that it gave and no other: not its token, nor, from the cache, that of who asked first.", () => {
+  const node = new VirtualNode();
+  const asker = node.native("asker");
+  const responder = node.native("responder");
+  responder.ok({ op: "respond", filter: "price/+", credit: 10 });
+  const answer = (ask: object): unknown => {
+    const id = asker.begin({ op: "request", topic: "price/a", timeoutMs: 1_000, ...ask });
+    for (const { request, correlation } of responder.takeAll("request")) {
+      assert.ok(correlation !== undefined, "MQTT devices need one");
+      responder.ok({ op: "reply", request });
+    }
+    const answered = asker.answerTo(id);
+    assert.equal(answered?.op, "ok");
+    const correlation = answered?.["correlation"];
+    return correlation === undefined ? undefined : textOf(correlation as Uint8Array);
+  };
+  assert.equal(answer({}), undefined);
+  assert.equal(answer({ correlation: bytes("mine") }), "mine");
+  const cached = { cacheKey: "k", cacheTtlMs: 60_000 };
+  assert.equal(answer({ ...cached, correlation: bytes("first") }), "first");
+  assert.equal(answer({ ...cached, correlation: bytes("second") }), "second");
+  assert.equal(answer(cached), undefined);
+});

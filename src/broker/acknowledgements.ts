@@ -66,6 +66,11 @@ export class AcknowledgementQueue<A> {
     this.#waiting.push({ commit, acknowledgement });
   }
 
+  /** For those that need no commit and have no order among the others: PUBCOMP [MQTT-4.6.0-2 … 4.6.0-4 name it not]. */
+  overtake(acknowledgement: A): void {
+    this.#send(acknowledgement);
+  }
+
   /** Sends what is flushed; called by the gate. */
   release(): void {
     for (let next = this.#waiting.peek(); next !== undefined; next = this.#waiting.peek()) {

@@ -84,6 +84,10 @@ export class ControlPackets {
     const commit = session.release(packetId);
     const reasonCode = commit === undefined ? ReasonCode.packetIdentifierNotFound : 0;
     if (commit !== undefined) inbound?.onReleased();
-    this.#acks.push(commit ?? NO_COMMIT, { type: PacketType.pubcomp, packetId, reasonCode });
+    const answer = { type: PacketType.pubcomp, packetId, reasonCode };
+    // Nothing is to be stored: it need not wait behind PUBRECs that do, which would cost its publisher a commit. Not before CONNACK.
+    if ((commit ?? NO_COMMIT) === NO_COMMIT && session.subscriber !== undefined)
+      this.#acks.overtake(answer);
+    else this.#acks.push(commit ?? NO_COMMIT, answer);
   }
 }

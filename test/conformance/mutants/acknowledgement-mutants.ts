@@ -43,8 +43,9 @@ export const ACKNOWLEDGEMENT_MUTANTS: readonly Mutant[] = [
     breaks: "PUBREL of a publisher is not answered.",
     rule: "MQTT-4.3.3-11",
     file: CONTROL,
-    find: "this.#acks.push(commit ?? NO_COMMIT, { type: PacketType.pubcomp, packetId, reasonCode });",
-    replacement: "",
+    find: "    if ((commit ?? NO_COMMIT) === NO_COMMIT && session.subscriber !== undefined)\n",
+    replacement:
+      "    if (answer.packetId > 0) return;\n    if (session.subscriber !== undefined)\n",
     tests: [PUBLISH_TEST],
   },
   {

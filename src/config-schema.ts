@@ -215,7 +215,7 @@ export const mqttSchema = z.strictObject({
     "Most QoS 1 and 2 messages of one client that wait for their acknowledgement; told to MQTT 5 clients.",
   ),
   inflightMax: count(
-    100,
+    256,
     { min: 1, max: 65_535 },
     "Most QoS 1 and 2 messages sent to one client and not yet acknowledged by it.",
   ),

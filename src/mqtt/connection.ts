@@ -25,6 +25,7 @@ import type { Session } from "../broker/session.ts";
 import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";
 import type { EndReason, Subscriber } from "../broker/subscriber.ts";
 import { after, type Instant } from "../lib/clock.ts";
+import { copyBytes } from "../lib/copy-bytes.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
 import { expiryMsOf, grantConnect, refuseConnect, takesConnack } from "./accept-connect.ts";
 import { Authentication, type AuthenticationListener } from "./authentication.ts";
@@ -155,17 +156,20 @@ export class MqttConnection implements Subscriber, Due, AuthenticationListener {
     };
   }
 
-  /** Bytes from the network; they stay unchanged. */
+  /** Bytes from the network, valid during the call only. */
   receive(chunk: Uint8Array): void {
     if (this.#state === "closed") return;
     if (this.#state === "authenticating") this.#keepEarly(chunk);
     else if (!this.#canDecode() || this.#undecoded.length > 0) this.#keepUndecoded(chunk);
-    else this.#decodeChunk(chunk);
+    else {
+      this.#decodeChunk(chunk);
+      this.#decoder.keepRest();
+    }
   }
 
   #keepUndecoded(chunk: Uint8Array): void {
     if (this.#undecoded === NO_CHUNKS) this.#undecoded = [];
-    this.#undecoded.push(chunk);
+    this.#undecoded.push(copyBytes(chunk));
   }
 
   #keepEarly(chunk: Uint8Array): void {

@@ -9,8 +9,10 @@
  * the first packet is CONNECT and no second one follows [MQTT-3.1.0-1, 3.1.0-2] is checked by the connection, and
  * so is whether topics and topic filters are valid.
  */
+
 import type { QoS } from "../broker/message.ts";
 import { ByteReader, UnderflowError } from "../lib/byte-reader.ts";
+import { copyBytes } from "../lib/copy-bytes.ts";
 import { decodeAck, decodeAuth, decodeDisconnect } from "./decode-acks.ts";
 import { decodeConnack, decodeConnect } from "./decode-connect.ts";
 import { malformed, packetIdZero, protocolError } from "./decode-fields.ts";
@@ -344,6 +346,15 @@ export class Decoder {
     this.#publish.bytes = EMPTY;
     if (this.#tailBytes === 0 && this.#tail.length > TAIL_BYTES_KEPT_MAX) this.#tail = EMPTY;
     return undefined;
+  }
+
+  /** Copies what is left of the chunk: its owner wants it back. Hot path: per chunk. */
+  keepRest(): void {
+    if (this.#position === this.#end) return;
+    this.#chunk = copyBytes(this.#chunk, this.#position, this.#end);
+    this.#end -= this.#position;
+    this.#position = 0;
+    this.#publish.bytes = EMPTY;
   }
 
   /**

@@ -8,6 +8,7 @@ import type { Admission, Ticket } from "./admission.ts";
 import { type Network, ProxyStage, plainAddress } from "./proxy-stage.ts";
 import { type ServeOptions, serveStream } from "./serve-stream.ts";
 import type { serveWebSocket } from "./serve-websocket.ts";
+import { readShared } from "./shared-read.ts";
 import type { TlsStage, TlsStageOptions } from "./tls-stage.ts";
 import { clearSocketPath } from "./unix-socket.ts";
 import type { WebSocketStage, WebSocketStageOptions } from "./websocket-stage.ts";
@@ -151,6 +152,12 @@ export class Listener {
     return tls === undefined ? plain : `${plain}s`;
   }
 
+  /** No stage reads before the protocol does. */
+  get #isPlain(): boolean {
+    const { tls, webSocket } = this.#stages;
+    return this.#proxy === undefined && tls === undefined && webSocket === undefined;
+  }
+
   #cannotListen(why: string, cause?: unknown): OperatingError {
     const { bind, webSocket } = this.#options;
     const where =
@@ -177,8 +184,9 @@ export class Listener {
     });
   }
 
-  #onSocket(socket: Socket): void {
+  #onSocket(accepted: Socket): void {
     const { admission } = this.#options;
+    const socket = this.#isPlain ? readShared(accepted) : accepted;
     socket.on("error", ignore);
     this.#options.counters.opened++;
     const isProxied = this.#proxy?.isProxy(socket) === true;

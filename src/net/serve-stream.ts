@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Link, Peer } from "../mqtt/link.ts";
 import type { Subprotocol } from "../native/frame.ts";
 import type { NativeLink } from "../native/link.ts";
+import { onChunk } from "./shared-read.ts";
 import { SocketLink, type SocketLinkOptions } from "./socket-link.ts";
 import { StreamWire, type Wire } from "./wire.ts";
 
@@ -9,7 +10,7 @@ import { StreamWire, type Wire } from "./wire.ts";
 export interface Served {
   /** Undefined until it is known who the client is. */
   readonly session: unknown;
-  /** Bytes, or one message of a WebSocket. */
+  /** Bytes, or one message of a WebSocket; valid during the call only. */
   receive(chunk: Uint8Array): void;
   /** There is room in the output again. */
   onRoom(): void;
@@ -84,7 +85,7 @@ export function serveStream(
   const connection = acceptOn(options, socket, new StreamWire(stream), peer);
   if (connection === undefined) return undefined;
   (stream as ServedSocket)[SERVED] = { options, connection };
-  stream.on("data", onData);
+  onChunk(stream, onData);
   stream.on("close", onClose);
   return connection;
 }
@@ -97,8 +98,8 @@ interface ServedSocket extends Socket {
 }
 
 /** Hot path: per chunk. */
-function onData(this: ServedSocket, chunk: Buffer): void {
-  const served = this[SERVED];
+function onData(this: Socket, chunk: Buffer): void {
+  const served = (this as ServedSocket)[SERVED];
   if (served !== undefined) receive(served.options, served.connection, chunk);
 }
 

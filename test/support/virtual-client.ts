@@ -83,7 +83,10 @@ export class VirtualClient {
 
   /** Bytes arrive at the broker; its turn ends. */
   sendBytes(bytes: Uint8Array): void {
-    if (!this.#isLost) this.connection.receive(bytes);
+    const arrived = bytes.slice();
+    if (!this.#isLost) this.connection.receive(arrived);
+    // The bytes are the connection's during the call only.
+    arrived.fill(0xee);
     this.#node.turn();
   }
 

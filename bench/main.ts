@@ -3,7 +3,8 @@ import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { patternsText, runPatternBench } from "./patterns/run-patterns.ts";
+import { patternsText } from "./patterns/patterns-text.ts";
+import { runPatternBench } from "./patterns/run-patterns.ts";
 import { selftestText, smokeJson, smokeText } from "./report.ts";
 import { SMOKE_SCENARIOS } from "./scenario.ts";
 import { runSelftest } from "./selftest.ts";
@@ -102,6 +103,7 @@ async function patterns(options: CommonOptions & { readonly rounds: number }): P
   const { rounds, seconds, data: dataFolder } = options;
   const report = await runPatternBench({ rounds, seconds, dataFolder, onProgress });
   deliver("patterns", patternsText(report), { kind: "patterns", ...report }, options.json);
+  if (report.faults.length > 0) process.exitCode = EXIT_FAILED;
 }
 
 async function selftest(options: CommonOptions): Promise<void> {

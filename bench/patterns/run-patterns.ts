@@ -1,13 +1,16 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { describeMachine, type Machine } from "../machine.ts";
 import { nats, natsCommand } from "../peers/nats.ts";
-import { median, ratio, type Summary, summarize } from "../statistics.ts";
-import { formatOptional, formatSummary, formatTable } from "../table.ts";
 import { jetstreamPatterns } from "./jetstream-patterns.ts";
-import type { PatternFigures, PatternPeer } from "./pattern-peer.ts";
+import { PAYLOAD_BYTES } from "./load-order.ts";
+import { measurePatterns, type PatternFigures } from "./pattern-figures.ts";
+import type { PatternPeer } from "./pattern-peer.ts";
 import { rillmqPatterns } from "./rillmq-patterns.ts";
 
-const WARM_UP_SECONDS = 0.2;
+/** Messages sent and not finished at a time. */
+const OUTSTANDING = 100;
+const WARM_UP_SHARE = 0.5;
 
 /** How to measure. */
 export interface PatternsOptions {
@@ -18,44 +21,85 @@ export interface PatternsOptions {
   readonly onProgress: (line: string) => void;
 }
 
-interface PeerReport {
+/** One server and what it brought; `absent` says why it brought nothing. */
+export interface PeerReport {
   readonly name: string;
+  readonly version: string;
   readonly conditions: string;
   readonly rounds: readonly PatternFigures[];
+  readonly absent: string | undefined;
 }
 
 /** What was measured, peers in the order RillMQ, others. */
 export interface PatternsReport {
+  readonly machine: Machine;
   readonly rounds: number;
   readonly seconds: number;
+  readonly warmUpSeconds: number;
+  readonly outstanding: number;
+  readonly payloadBytes: number;
   readonly peers: readonly PeerReport[];
+  /** Runs that failed. */
+  readonly faults: readonly string[];
 }
 
-/** Measures in interleaved rounds, each on servers of its own. */
-export async function runPatternBench(options: PatternsOptions): Promise<PatternsReport> {
-  const { rounds, seconds, onProgress } = options;
-  const peers = [rillmqPatterns];
+type Found = PatternPeer | { readonly name: string; readonly absent: string };
+
+async function findPeers(): Promise<Found[]> {
+  const peers: Found[] = [await rillmqPatterns()];
   const probe = await nats.probe();
-  if (probe.isPresent) {
-    const command = natsCommand();
-    peers.push(jetstreamPatterns(command, undefined));
-    if (takesSyncInterval(probe.version)) peers.push(jetstreamPatterns(command, "always"));
-    else onProgress(`nats-server ${probe.version} does not let sync_interval be set: left out`);
-  } else onProgress(`nats-server: ${probe.reason}`);
-  const found = peers.map(() => [] as PatternFigures[]);
-  for (let round = 1; round <= rounds; round++) {
-    for (const [index, peer] of peers.entries()) {
-      onProgress(`round ${round} of ${rounds}: ${peer.name}`);
-      found[index]?.push(await measure(peer, options));
+  const always = "jetstream, sync always";
+  if (!probe.isPresent) {
+    const absent = `nats-server: ${probe.reason}`;
+    return [...peers, { name: "jetstream", absent }, { name: always, absent }];
+  }
+  const command = natsCommand();
+  peers.push(jetstreamPatterns(command, probe.version, undefined));
+  if (takesSyncInterval(probe.version)) {
+    peers.push(jetstreamPatterns(command, probe.version, "always"));
+  } else {
+    const absent = `nats-server ${probe.version} does not let sync_interval be set (2.10 and later do)`;
+    peers.push({ name: always, absent });
+  }
+  return peers;
+}
+
+/** Measures in interleaved rounds, each on servers of its own; each round begins with another one. */
+export async function runPatternBench(options: PatternsOptions): Promise<PatternsReport> {
+  const { rounds, seconds, dataFolder, onProgress } = options;
+  const peers = await findPeers();
+  const timing = { warmUpSeconds: seconds * WARM_UP_SHARE, seconds, outstanding: OUTSTANDING };
+  const machine = describeMachine(dataFolder);
+  const figures = new Map<string, PatternFigures[]>();
+  const faults: string[] = [];
+  for (let round = 0; round < rounds; round++) {
+    for (let turn = 0; turn < peers.length; turn++) {
+      const peer = peers[(round + turn) % peers.length];
+      if (peer === undefined || "absent" in peer) continue;
+      onProgress(`round ${round + 1} of ${rounds}: ${peer.name}`);
+      const folder = mkdtempSync(join(dataFolder, "rillmq-bench-patterns-"));
+      try {
+        const found = await measurePatterns(peer, folder, timing);
+        figures.set(peer.name, [...(figures.get(peer.name) ?? []), found]);
+      } catch (error) {
+        faults.push(`${peer.name}, round ${round + 1}: ${(error as Error).message}`);
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
     }
   }
   return {
+    machine,
     rounds,
-    seconds,
-    peers: peers.map(({ name, conditions }, index) => ({
-      name,
-      conditions,
-      rounds: found[index] ?? [],
+    ...timing,
+    payloadBytes: PAYLOAD_BYTES,
+    faults,
+    peers: peers.map((peer) => ({
+      name: peer.name,
+      version: "absent" in peer ? "" : peer.version,
+      conditions: "absent" in peer ? "" : peer.conditions,
+      rounds: figures.get(peer.name) ?? [],
+      absent: "absent" in peer ? peer.absent : undefined,
     })),
   };
 }
@@ -64,66 +108,4 @@ export async function runPatternBench(options: PatternsOptions): Promise<Pattern
 function takesSyncInterval(version: string): boolean {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   return major > 2 || (major === 2 && minor >= 10);
-}
-
-async function measure(
-  peer: PatternPeer,
-  { seconds, dataFolder }: PatternsOptions,
-): Promise<PatternFigures> {
-  const folder = mkdtempSync(join(dataFolder, "rillmq-bench-patterns-"));
-  const running = await peer.start(folder);
-  try {
-    const flushedBefore = await running.flushSeconds();
-    const queueBegin = performance.now();
-    const queued = await running.queue(seconds);
-    const queueSeconds = (performance.now() - queueBegin) / 1_000;
-    const flushedAfter = await running.flushSeconds();
-    const appended = await running.append(seconds);
-    await running.read();
-    const readBegin = performance.now();
-    const read = await running.read();
-    const readSeconds = (performance.now() - readBegin) / 1_000;
-    const times = await running.requests(seconds + WARM_UP_SECONDS);
-    const hasFlushes = flushedBefore !== undefined && flushedAfter !== undefined;
-    return {
-      queuePerSecond: queued / seconds,
-      queueFlushShare: hasFlushes ? (flushedAfter - flushedBefore) / queueSeconds : undefined,
-      appendPerSecond: appended / seconds,
-      readPerSecond: read / readSeconds,
-      requestP50Ms: median(times) ?? Number.NaN,
-    };
-  } finally {
-    await running.stop();
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-const FIGURES = [
-  ["queue: send, receive, ack /s", "queuePerSecond"],
-  ["  share of time in commits", "queueFlushShare"],
-  ["stream: append /s", "appendPerSecond"],
-  ["stream: read /s", "readPerSecond"],
-  ["request: p50 ms", "requestP50Ms"],
-] as const;
-
-function summaryOf({ rounds }: PeerReport, figure: keyof PatternFigures): Summary | undefined {
-  return summarize(rounds.map((round) => round[figure]));
-}
-
-/** The report as a table; ratios are RillMQ over the other. */
-export function patternsText({ rounds, seconds, peers }: PatternsReport): string {
-  const [own, ...others] = peers;
-  const head = ["", ...peers.map(({ name }) => name), ...others.map(({ name }) => `/ ${name}`)];
-  const rows = FIGURES.map(([title, figure]) => {
-    const summaries = peers.map((peer) => summaryOf(peer, figure));
-    const base = own && summaryOf(own, figure)?.median;
-    const ratios = others.map((peer) => ratio(base, summaryOf(peer, figure)?.median));
-    return [
-      title,
-      ...summaries.map((summary) => formatSummary(summary)),
-      ...ratios.map((value) => formatOptional(value)),
-    ];
-  });
-  const conditions = peers.map(({ name, conditions: told }) => `${name}: ${told}`);
-  return `256 B, 100 outstanding; ${rounds} rounds of ${seconds} s; medians (ranges)\n${formatTable([head, ...rows])}\n${conditions.join("\n")}\n`;
 }

@@ -31,13 +31,17 @@ export class BrokerProcess {
   /** Never resolves; rejects when the broker ends by itself. */
   readonly failed: Promise<never>;
 
-  private constructor(command: string, args: readonly string[]) {
+  private constructor(
+    command: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ) {
     this.failed = new Promise((_resolve, reject) => {
       this.#reject = reject;
     });
     this.failed.catch(() => {}); // who waits for anything else races it with this
     const stdio: StdioOptions = ["ignore", "pipe", "pipe"];
-    this.#child = spawn(command, args, { cwd: ROOT, stdio });
+    this.#child = spawn(command, args, { cwd: ROOT, stdio, env: { ...process.env, ...env } });
     alive.add(this.#child);
     const keep = (text: Buffer): void => {
       this.#output = (this.#output + text.toString()).slice(-OUTPUT_CHARACTERS_MAX);
@@ -55,8 +59,9 @@ export class BrokerProcess {
   static async startUntilReadyLine(
     command: string,
     args: readonly string[],
+    env?: Readonly<Record<string, string>>,
   ): Promise<BrokerProcess> {
-    const broker = new BrokerProcess(command, args);
+    const broker = new BrokerProcess(command, args, env);
     let output = "";
     broker.#child.stdout?.on("data", (text: Buffer) => {
       output = (output + text.toString()).slice(0, OUTPUT_CHARACTERS_MAX);

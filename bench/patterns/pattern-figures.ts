@@ -29,6 +29,9 @@ export const PATTERNS: readonly Pattern[] = ["queue", "append", "consume", "requ
 /** What one run of all patterns on one server brought. */
 export type PatternFigures = Readonly<Record<Pattern, PatternRun>>;
 
+/** Messages sent and not finished at a time. */
+export const OUTSTANDING = 100;
+
 /** How long. */
 export interface PatternTiming {
   readonly warmUpSeconds: number;

@@ -4,12 +4,10 @@ import { describeMachine, type Machine } from "../machine.ts";
 import { nats, natsCommand } from "../peers/nats.ts";
 import { jetstreamPatterns } from "./jetstream-patterns.ts";
 import { PAYLOAD_BYTES } from "./load-order.ts";
-import { measurePatterns, type PatternFigures } from "./pattern-figures.ts";
+import { measurePatterns, OUTSTANDING, type PatternFigures } from "./pattern-figures.ts";
 import type { PatternPeer } from "./pattern-peer.ts";
 import { rillmqPatterns } from "./rillmq-patterns.ts";
 
-/** Messages sent and not finished at a time. */
-const OUTSTANDING = 100;
 const WARM_UP_SHARE = 0.5;
 
 /** How to measure. */

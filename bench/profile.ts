@@ -59,7 +59,7 @@ interface Profiled {
   readonly perSecond: number | undefined;
   readonly brokerUs: number | undefined;
   /** In milliseconds on the monotonic clock. */
-  readonly window: readonly [number, number];
+  readonly window: readonly [number, number] | undefined;
 }
 
 const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6;

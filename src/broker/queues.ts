@@ -378,6 +378,7 @@ function withAttributes(
   options: SendOptions,
   at: Instant,
 ): Message {
+  if (keepsAsItIs(message, settings, options)) return message;
   const { messageId, deliveriesMax, deadLetterQueue, reroutedFrom, delayMs = 0 } = options;
   const attributes: MessageAttributes = {
     ...(messageId === undefined ? {} : { messageId }),
@@ -397,3 +398,16 @@ function withAttributes(
   const expiresAt = reroutedFrom === undefined ? (message.expiresAt ?? limit) : message.expiresAt;
   return { ...message, properties, expiresAt };
 }
+
+/** Nothing is to be added to the message, nor to be taken off. Hot path: per message. */
+const keepsAsItIs = (
+  { properties }: Message,
+  settings: QueueSettings,
+  { messageId, deliveriesMax, deadLetterQueue, reroutedFrom }: SendOptions,
+): boolean =>
+  settings.expiryMs === 0 &&
+  messageId === undefined &&
+  deliveriesMax === undefined &&
+  deadLetterQueue === undefined &&
+  reroutedFrom === undefined &&
+  properties?.attributes === undefined;

@@ -7,9 +7,15 @@
  *
  * Used by the broker and by the client. Bytes that are decoded are views of what came in: who keeps them copies them.
  */
-import { Packr, Unpackr } from "msgpackr";
+import type { ByteWriter } from "../lib/byte-writer.ts";
 import type { Subprotocol } from "./frame.ts";
 import { FrameError } from "./frame-fields.ts";
+import {
+  MessagePackReader,
+  packMessagePack,
+  TooDeepError,
+  writeMessagePack,
+} from "./message-pack.ts";
 
 /** Objects in objects that a frame may have: a frame, its messages, their properties, a pair. */
 const DEPTH_MAX = 8;
@@ -20,6 +26,8 @@ export interface FrameCodec {
   readonly isText: boolean;
   /** One frame, or several as one message. */
   encode(frame: unknown): Uint8Array | string;
+  /** Encodes one frame behind what is in `output`. */
+  write(output: ByteWriter, frame: unknown): void;
   /**
    * All frames of a message.
    * @throws FrameError `bad-frame`
@@ -27,40 +35,34 @@ export interface FrameCodec {
   decode(message: Uint8Array): readonly unknown[];
 }
 
-const packr = new Packr({ useRecords: false, variableMapSize: true, largeBigIntToFloat: true });
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
+const reader = new MessagePackReader();
 
-/**
- * The frames of a decoded message. Extensions of MessagePack can make values that contain themselves: nothing has more
- * parts than its message had bytes.
- */
-function framesOf(value: unknown, bytes: number): readonly unknown[] {
+/** @throws FrameError for what is nested further than a frame is */
+function checkDepth(value: unknown): void {
   let parts = [value];
-  let count = 1;
   for (let depth = 0; parts.length > 0; depth++) {
     if (depth > DEPTH_MAX) throw new FrameError("bad-frame", "nested too deeply");
     const next: unknown[] = [];
     for (const part of parts) {
       if (typeof part !== "object" || part === null || part instanceof Uint8Array) continue;
-      const values = Object.values(part);
-      count += values.length;
-      if (count > bytes + 1) throw new FrameError("bad-frame", "contains itself");
-      for (const one of values) next.push(one);
+      for (const one of Object.values(part)) next.push(one);
     }
     parts = next;
   }
-  return Array.isArray(value) ? value : [value];
 }
+
+const framesOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [value]);
 
 const messagePackCodec: FrameCodec = {
   isText: false,
-  encode: (frame) => packr.pack(frame),
+  encode: packMessagePack,
+  write: writeMessagePack,
   decode(message) {
     try {
-      return framesOf(unpackr.unpack(message), message.length);
+      return framesOf(reader.read(message));
     } catch (error) {
-      if (error instanceof FrameError) throw error;
-      throw new FrameError("bad-frame", "not MessagePack");
+      const isDeep = error instanceof TooDeepError;
+      throw new FrameError("bad-frame", isDeep ? error.message : "not MessagePack");
     }
   },
 };
@@ -135,6 +137,7 @@ function fromJson(value: unknown): void {
 const jsonCodec: FrameCodec = {
   isText: true,
   encode: (frame) => JSON.stringify(toJson(frame)),
+  write: (output, frame) => output.writeBytes(utf8.encode(JSON.stringify(toJson(frame)))),
   decode(message) {
     const text = textOf(message);
     if (text === undefined) throw new FrameError("bad-frame", "not UTF-8");
@@ -144,7 +147,8 @@ const jsonCodec: FrameCodec = {
     } catch {
       throw new FrameError("bad-frame", "not JSON");
     }
-    const frames = framesOf(value, message.length);
+    checkDepth(value);
+    const frames = framesOf(value);
     for (const frame of frames) fromJson(frame);
     return frames;
   },

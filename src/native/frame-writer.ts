@@ -13,8 +13,6 @@ const CLOSE = 0x5d;
 const COMMA = 0x2c;
 const ARRAY_32 = 0xdd;
 
-const utf8 = new TextEncoder();
-
 export class FrameWriter {
   readonly #codec: FrameCodec;
   /** Frames written since the output was empty. */
@@ -26,27 +24,24 @@ export class FrameWriter {
 
   /** Hot path: per frame. */
   write(output: ByteWriter, frame: ServerFrame): void {
-    const encoded = this.#codec.encode(frame);
-    if (typeof encoded === "string") this.#writeText(output, utf8.encode(encoded));
-    else this.#writeBinary(output, encoded);
+    if (this.#codec.isText) this.#writeText(output, frame);
+    else this.#writeBinary(output, frame);
   }
 
-  #writeText(output: ByteWriter, text: Uint8Array): void {
-    output.reserve(text.length + 2);
+  #writeText(output: ByteWriter, frame: ServerFrame): void {
     if (output.end === 0) output.writeByte(OPEN);
     else output.bytes[output.end - 1] = COMMA;
-    output.writeBytes(text);
+    this.#codec.write(output, frame);
     output.writeByte(CLOSE);
   }
 
-  #writeBinary(output: ByteWriter, frame: Uint8Array): void {
-    output.reserve(frame.length + 5);
+  #writeBinary(output: ByteWriter, frame: ServerFrame): void {
     if (output.end === 0) {
       this.#count = 0;
       output.writeByte(ARRAY_32);
-      output.end += 4;
+      output.writeUint32(0);
     }
-    output.writeBytes(frame);
+    this.#codec.write(output, frame);
     const { bytes } = output;
     const count = ++this.#count;
     bytes[1] = count >>> 24;

@@ -5,7 +5,9 @@ import { BrokerProcess, findFreePort } from "./broker-process.ts";
 import { makeCertificate } from "./certificate.ts";
 import { type Peer, PLAIN_SETUP } from "./peer.ts";
 
-const COMMANDS = ["nats-server", "/usr/sbin/nats-server"];
+/** Which nats-server is run, by its path; without it the one that is installed. */
+const CHOSEN = process.env["NATS_SERVER"];
+const COMMANDS = CHOSEN === undefined ? ["nats-server", "/usr/sbin/nats-server"] : [CHOSEN];
 /** MQTT with QoS 2 came with this version. */
 const QOS2_SINCE = 10;
 
@@ -29,7 +31,8 @@ export const nats: Peer = {
       const conditions = "JetStream in files, one replica, sync_interval as by default";
       return { isPresent: true, version: version[1], conditions };
     }
-    return { isPresent: false, reason: "not installed" };
+    const reason = CHOSEN === undefined ? "not installed" : `NATS_SERVER=${CHOSEN} does not run`;
+    return { isPresent: false, reason };
   },
 
   cannot(_setup, qos) {

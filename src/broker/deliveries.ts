@@ -10,8 +10,8 @@
  *     settled    acknowledged, moved or given up: gone for good
  *
  * `floor` is the first that is not settled. What differs from *new* is on disk in blocks (delivery-blocks.ts): a delivery's
- * count goes with the next commit and nobody waits for it, settling goes with the commit that its answer waits for. A
- * delivery is named by sequence and count: whoever has it may settle it until the record was handed to somebody
+ * count goes with the next commit, for which a millisecond is waited, and nobody waits for it; settling goes with the commit that its
+ * answer waits for. A delivery is named by sequence and count: whoever has it may settle it until the record was handed to somebody
  * else, also after a reconnect or a restart. The file is long because every step moves a record between these states.
  */
 import { after, type Clock, type Instant, missedSince } from "../lib/clock.ts";
@@ -543,8 +543,8 @@ export class Deliveries {
     if (entry.count > 1) counts.redelivered++;
     const visibleAt = after(now, receiver.visibilityMs);
     const isBounded = receiver.visibilityMs < Number.POSITIVE_INFINITY;
-    if (isBounded) this.#hide(entry, visibleAt, now);
-    else this.#blocks.touch(entry.sequence);
+    if (isBounded) this.#hideUntil(entry, visibleAt, now);
+    this.#blocks.touchLater(entry.sequence);
     receiver.deliver({
       delivery: entry.sequence * NAME_FACTOR + entry.count,
       record,
@@ -589,6 +589,8 @@ export class Deliveries {
       const { receiver } = entry;
       this.#unhide(entry);
       this.#takeBack(entry);
+      // Each is one step that the answer waits for, although all of them are one record.
+      this.#store.sealSoon();
       settle(entry, receiver);
     }
     this.#advanceFloor();
@@ -618,10 +620,14 @@ export class Deliveries {
   }
 
   #hide(entry: Entry, until: Instant, now: Instant): void {
+    this.#hideUntil(entry, until, now);
+    this.#blocks.touch(entry.sequence);
+  }
+
+  #hideUntil(entry: Entry, until: Instant, now: Instant): void {
     entry.hidden = this.#hidden.add(until, entry);
     entry.until = until;
     entry.forMs = until - now;
-    this.#blocks.touch(entry.sequence);
   }
 
   /** Nobody has it any more: it is free again, or given up when it was handed out often enough. */

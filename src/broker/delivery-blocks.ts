@@ -59,6 +59,12 @@ export class DeliveryBlocks {
     this.#dirty.add(blockOf(sequence));
   }
 
+  /** The same where nobody waits for it. Hot path: per delivery. */
+  touchLater(sequence: number): void {
+    if (!this.#isHeadDirty) this.#store.sealLater();
+    this.#dirty.add(blockOf(sequence));
+  }
+
   touchRange(from: number, to: number): void {
     this.#want();
     for (let block = blockOf(from); block <= blockOf(to); block++) this.#dirty.add(block);
@@ -85,7 +91,7 @@ export class DeliveryBlocks {
     settled: IntervalSet,
     handedOut: (sequence: number) => HandedOut | undefined,
   ): void {
-    if (!this.#isHeadDirty) return;
+    if (!this.#isHeadDirty && this.#dirty.size === 0) return;
     this.#isHeadDirty = false;
     this.#store.put("meta", this.#keys.head, encodeHead({ floor }));
     for (const block of this.#dirty) this.#stageBlock(block, floor, settled, handedOut);

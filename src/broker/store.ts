@@ -120,6 +120,8 @@ export interface Store {
    * changes often within one group is written once so.
    */
   sealSoon(): void;
+  /** The same for what nobody waits for: the group may stay open for a millisecond or two for others to bring it to disk. */
+  sealLater(): void;
 
   /** A flushed small record (a copy). */
   get(table: Table, key: Uint8Array): Uint8Array | undefined;

@@ -214,6 +214,9 @@ function openOn(backing: Backing, options: LmdbStoreOptions): LogStore {
     schedule: (seal) => {
       setImmediate(seal);
     },
+    scheduleLater: (seal) => {
+      setTimeout(seal, 1);
+    },
     steadyMs: () => performance.now(),
     ...(options.topics === undefined ? {} : { topics: options.topics }),
   });

@@ -56,6 +56,8 @@ export interface LogStoreOptions {
   readonly topics?: TopicTable;
   /** Runs `seal` later, at the end of this turn. */
   readonly schedule: (seal: () => void) => void;
+  /** Runs `seal` a millisecond or two later, for what nobody waits for. Undefined: `sealLater` is `sealSoon`. */
+  readonly scheduleLater?: (seal: () => void) => void;
   /** A steady clock, ms: answers to a commit are waited for a little (see group-gathering.ts). Undefined: they are not. */
   readonly steadyMs?: () => number;
 }
@@ -86,6 +88,7 @@ export class LogStore implements Store {
   readonly #trimming = new Set<LogState>();
   readonly #waiters: Waiter[] = [];
   readonly #onTurnEnd = (): void => this.#turnEnded();
+  readonly #onLater = (): void => this.#laterCame();
   readonly #gathering: GroupGathering | undefined;
   readonly #oldest = new Map<LogState, { first: number; at: Instant | undefined }>();
 
@@ -103,6 +106,9 @@ export class LogStore implements Store {
   #isSealScheduled = false;
   /** Something will be staged while the open group is sealed. */
   #isAwaited = false;
+  /** The same of something that nobody waits for. */
+  #isAwaitedLater = false;
+  #isLaterScheduled = false;
   #lingerTimer: NodeJS.Timeout | undefined;
   #failure: Error | undefined;
   #isClosed = false;
@@ -264,6 +270,28 @@ export class LogStore implements Store {
     if (!this.#isSealScheduled) this.#scheduleSeal();
   }
 
+  sealLater(): void {
+    // Hot path: per delivery.
+    const { scheduleLater } = this.#options;
+    if (scheduleLater === undefined) {
+      this.sealSoon();
+      return;
+    }
+    this.#assertOpen();
+    this.#isAwaitedLater = true;
+    if (this.#isLaterScheduled) return;
+    this.#isLaterScheduled = true;
+    scheduleLater(this.#onLater);
+  }
+
+  #laterCame(): void {
+    this.#isLaterScheduled = false;
+    // A group that was sealed meanwhile has taken it along.
+    if (!this.#isAwaitedLater) return;
+    this.#isAwaited = true;
+    this.#sealOrLinger();
+  }
+
   #change(table: Table, key: Uint8Array, value: Uint8Array | undefined): void {
     this.#assertOpen();
     this.#group.change(table, key, value);
@@ -320,6 +348,7 @@ export class LogStore implements Store {
 
   drain(): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    this.#isAwaited ||= this.#isAwaitedLater;
     if (this.#flight === undefined) this.#seal();
     if (this.#flight === undefined) return Promise.resolve();
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
@@ -374,6 +403,7 @@ export class LogStore implements Store {
     if (this.#flight !== undefined || this.#isClosed || this.#failure !== undefined) return;
     if (this.#group.isEmpty && this.#trimming.size === 0 && !this.#isAwaited) return;
     this.#isAwaited = false;
+    this.#isAwaitedLater = false;
     const group = this.#group;
     const commit = this.openCommit;
     const numbered = this.#number(group, 0);
@@ -432,6 +462,7 @@ export class LogStore implements Store {
     this.#gathering?.onFlushed(flight.group.staged, this.#group.staged);
     this.#events?.onFlushed(flight.commit);
     for (const chunk of flight.group.chunks) this.#arena.giveBack(chunk.bytes);
+    if (this.#waiters.length > 0) this.#isAwaited ||= this.#isAwaitedLater;
     if (this.#lingerTimer === undefined && !this.#isSealScheduled) this.#sealOrLinger();
     if (this.#flight === undefined && this.#group.isEmpty && !this.#isAwaited) {
       this.#settle(undefined);

@@ -294,6 +294,10 @@ export class MemoryStore implements Store {
     this.#store.sealSoon();
   }
 
+  sealLater(): void {
+    this.#store.sealLater();
+  }
+
   remove(table: Table, key: Uint8Array): void {
     this.#store.remove(table, key);
   }

@@ -14,7 +14,7 @@ import { Decoder } from "../../src/mqtt/decoder.ts";
 import { type Packet, PacketType, ProtocolVersion } from "../../src/mqtt/packet.ts";
 import { ProtocolError } from "../../src/mqtt/protocol-error.ts";
 import type { VirtualClient } from "../support/virtual-client.ts";
-import { VirtualNode } from "../support/virtual-node.ts";
+import { PATTERNS, VirtualNode } from "../support/virtual-node.ts";
 import { snapshot } from "../unit/mqtt/wire.ts";
 import type { Chance } from "./chance.ts";
 import { spoil } from "./mutations.ts";
@@ -27,6 +27,8 @@ const SUBSCRIPTIONS_MAX = 20;
 const RETAINED_MAX = 100;
 const RETAINED_BYTES_MAX = 65_536;
 const EXPIRY_MAX_MS = 60_000;
+const QUEUES_MAX = 5;
+const QUEUE_MESSAGES_MAX = 100;
 const OPEN_MAX = 4;
 /** Another client is served after so many inputs. */
 const SERVED_EVERY = 25;
@@ -58,6 +60,11 @@ export class CoreTarget {
       sessionsMax: SESSIONS_MAX,
       subscriptionsPerSessionMax: SUBSCRIPTIONS_MAX,
       sessionExpiryMaxMs: EXPIRY_MAX_MS,
+      patterns: {
+        ...PATTERNS,
+        queuesMax: QUEUES_MAX,
+        defaults: { ...PATTERNS.defaults, messagesMax: QUEUE_MESSAGES_MAX, bytesMax: 65_536 },
+      },
     },
     streams: [
       {
@@ -69,7 +76,11 @@ export class CoreTarget {
         whenFull: "drop-oldest",
       },
     ],
-    connection: { packetBytesMax: PACKET_BYTES_MAX, sessionExpiryMaxMs: EXPIRY_MAX_MS },
+    connection: {
+      packetBytesMax: PACKET_BYTES_MAX,
+      sessionExpiryMaxMs: EXPIRY_MAX_MS,
+      allowsPatternTopics: true,
+    },
   });
   readonly #open: Open[] = [];
   #other: VirtualClient;
@@ -177,7 +188,10 @@ export class CoreTarget {
     assert.ok(broker.subscriptionCount <= SESSIONS_MAX * SUBSCRIPTIONS_MAX);
     assert.ok(broker.retained.size <= RETAINED_MAX);
     assert.ok(broker.retained.bytes <= RETAINED_BYTES_MAX);
+    assert.ok(broker.queues.size <= QUEUES_MAX);
+    for (const { messages } of broker.queues.all()) assert.ok(messages <= QUEUE_MESSAGES_MAX);
     assert.deepEqual(this.#node.failures, []);
+    this.#node.givenUp.length = 0;
     this.#node.losses.length = 0;
   }
 
@@ -224,6 +238,12 @@ export class CoreTarget {
     const { broker } = this.#node;
     assert.equal(broker.sessions.size, 1, "sessions are left");
     assert.equal(broker.subscriptionCount, 1, "subscriptions are left");
+    for (const { name, deliveries } of broker.queues.all()) {
+      assert.equal(deliveries.receiverCount, 0, `somebody who is gone receives from ${name}`);
+      assert.equal(deliveries.inHands, 0, `somebody who is gone has a message of ${name}`);
+    }
+    for (const queue of [...broker.queues.all()]) broker.queues.delete(queue);
+    this.#node.turn();
     this.#serveOther();
   }
 }

@@ -1,11 +1,14 @@
 import { Chance } from "./chance.ts";
 import { CoreTarget } from "./core-target.ts";
 import { collectedMemory, type Memory } from "./memory.ts";
+import { NativeTarget } from "./native-target.ts";
 import { runRecords } from "./record-target.ts";
 import { SocketTarget } from "./socket-target.ts";
 
 /** Of all inputs, one in so many goes to records on disk. */
 const RECORDS_ONE_IN = 50;
+/** Of all others, one in so many speaks the native protocol. */
+const NATIVE_ONE_IN = 4;
 /** Memory is measured from here on: the code is compiled, tables have their size. */
 const WARM_UP_INPUTS = 20_000;
 /** How often it is said how far it is. */
@@ -37,6 +40,13 @@ export interface FuzzReport {
   readonly outcomes: object;
   readonly ways: object;
   readonly recordInputs: number;
+  /** Of the native protocol: inputs, frames by op, answers, ways in which they were spoiled. */
+  readonly native: {
+    readonly inputs: number;
+    readonly ops: object;
+    readonly outcomes: object;
+    readonly ways: object;
+  };
   readonly sockets: object;
   /** This process: after the warm-up and at the end, garbage collected; bytes. */
   readonly memory: { readonly before: Memory; readonly after: Memory };
@@ -50,14 +60,19 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
   const sockets = await runSockets(options, root.seed());
   const started = performance.now();
   const core = new CoreTarget();
+  const native = new NativeTarget();
   const inProcess = Math.max(0, options.inputs - sockets.inputs);
   let before = await collectedMemory();
   let recordInputs = 0;
+  let nativeInputs = 0;
   for (let i = 0; i < inProcess; i++) {
     const seed = root.seed();
     if (i % RECORDS_ONE_IN === RECORDS_ONE_IN - 1) {
       recordInputs++;
       attempt("records", seed, () => runRecords(new Chance(seed)));
+    } else if (i % NATIVE_ONE_IN === 0) {
+      nativeInputs++;
+      attempt("native", seed, () => native.run(new Chance(seed)));
     } else {
       attempt("core", seed, () => core.run(new Chance(seed)));
     }
@@ -65,6 +80,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
     if ((i + 1) % SAID_EVERY === 0) options.onProgress(`${i + 1} inputs`);
   }
   attempt("core", options.seed, () => core.finish());
+  attempt("native", options.seed, () => native.finish());
   const seconds = (performance.now() - started) / 1_000;
   return {
     inputs: inProcess + sockets.inputs,
@@ -74,15 +90,22 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
     outcomes: core.outcomes,
     ways: core.ways,
     recordInputs,
+    native: {
+      inputs: nativeInputs,
+      ops: native.ops,
+      outcomes: native.outcomes,
+      ways: native.ways,
+    },
     sockets: sockets.kinds,
     memory: { before, after: await collectedMemory() },
     brokerMemory: sockets.memory,
   };
 }
 
-/** One input once more, as `FuzzFailure` names it; for the core it may need those before it. */
+/** One input once more, as `FuzzFailure` names it; for the core and the native protocol it may need those before it. */
 export function runOnly(target: string, seed: number): void {
   if (target === "records") runRecords(new Chance(seed));
+  else if (target === "native") new NativeTarget().run(new Chance(seed));
   else new CoreTarget().run(new Chance(seed));
 }
 

@@ -26,8 +26,9 @@ interface Flags {
 }
 
 function onlyFrom(text: string): Flags["only"] {
-  const match = /^(core|records):(\d+)$/.exec(text);
-  if (match === null) throw new InvalidArgumentError("core:SEED or records:SEED is needed");
+  const match = /^(core|native|records):(\d+)$/.exec(text);
+  if (match === null)
+    throw new InvalidArgumentError("core:SEED, native:SEED or records:SEED is needed");
   return { target: match[1] ?? "", seed: Number(match[2]) };
 }
 
@@ -61,6 +62,9 @@ function reportLines(report: FuzzReport): string[] {
     `decoded:                ${table(report.decoded)}`,
     `ended in:               ${table(report.outcomes)}`,
     `spoiled by:             ${table(report.ways)}`,
+    `native protocol:        ${report.native.inputs} inputs; ${table(report.native.ops)}`,
+    `answered:               ${table(report.native.outcomes)}`,
+    `spoiled by:             ${table(report.native.ways)}`,
     `through sockets:        ${table(report.sockets)}`,
     `memory of this process: resident ${mib(before.rssBytes)} to ${mib(after.rssBytes)}, heap ${mib(before.heapBytes)} to ${mib(after.heapBytes)}, buffers ${mib(before.buffersBytes)} to ${mib(after.buffersBytes)}`,
     `memory of the broker:   ${mib(brokerMemory.before)} to ${mib(brokerMemory.after)}`,

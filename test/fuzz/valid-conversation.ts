@@ -19,6 +19,17 @@ const VERSIONS = [
 ];
 const TOPICS = ["t/a", "t/b", "t/a/b", "t/é", "t", "/", "t//", "other/x"];
 const FILTERS = ["t/a", "t/+", "t/#", "#", "+/+", "t/é", "$share/g/t/#", "$SYS/#", "/"];
+/** Queues, streams and replies, some of them no good. */
+const PATTERN_TOPICS = ["$queue/q0", "$queue/q1", "$queue/ü", "$queue/", "$queue/a/b", "$queue/$x"]
+  .concat("$stream/captured", "$stream/none", "$stream/", "$stream/captured/first")
+  .concat("$reply/token-1", "$reply/token-2", "$reply/", "$reply/a/b", "$queue", "$stream");
+const PATTERN_FILTERS = ["$queue/q0", "$queue/q1", "$share/g/$queue/q0", "$share/h/$queue/ü"]
+  .concat("$queue/+", "$queue/#", "$queue/", "$share/g/$queue/", "$share/g/$stream/captured/first")
+  .concat("$stream/captured/first", "$stream/captured/last", "$stream/captured/new/t/+")
+  .concat("$stream/captured/seq/2", "$stream/captured/seq/x", "$stream/captured/ago/1")
+  .concat("$stream/captured/time/1700000000000", "$stream/captured/time/2023-11-14T22:13:20Z")
+  .concat("$stream/captured/time/", "$stream/captured", "$stream/none/first", "$stream//first")
+  .concat("$reply/#", "$reply/token-1", "$share/g/$reply/+");
 const CLIENT_IDS = ["f0", "f1", "f2", "f3", ""];
 const PACKETS_MAX = 8;
 
@@ -28,6 +39,9 @@ export interface Conversation {
   readonly packets: readonly Buffer[];
 }
 
+const topicOf = (chance: Chance): string => chance.pick(chance.oneIn(4) ? PATTERN_TOPICS : TOPICS);
+const filterOf = (chance: Chance): string =>
+  chance.pick(chance.oneIn(3) ? PATTERN_FILTERS : FILTERS);
 const qosOf = (chance: Chance): QoS => chance.pick([0, 1, 2] as const);
 const packetIdOf = (chance: Chance): number => chance.between(1, 6);
 const payloadOf = (chance: Chance): Buffer =>
@@ -76,7 +90,7 @@ function messageProperties(chance: Chance): Properties {
   if (chance.oneIn(3)) properties.messageExpirySeconds = chance.below(9);
   if (chance.oneIn(3)) properties.isPayloadUtf8 = false;
   if (chance.oneIn(3)) properties.contentType = "text/plain";
-  if (chance.oneIn(3)) properties.responseTopic = "t/answer";
+  if (chance.oneIn(3)) properties.responseTopic = chance.pick(["t/answer", "$reply/token-1"]);
   if (chance.oneIn(3)) properties.correlationData = chance.bytes(4);
   if (chance.oneIn(3))
     properties.userProperties = [
@@ -97,7 +111,7 @@ function publishOf(chance: Chance, version: ProtocolVersion): OutgoingPacket {
     qos,
     retain: chance.oneIn(5),
     packetId: qos === 0 ? 0 : packetIdOf(chance),
-    topic: isAliased ? "" : chance.pick(TOPICS),
+    topic: isAliased ? "" : topicOf(chance),
     payload: payloadOf(chance),
     properties,
   };
@@ -105,7 +119,7 @@ function publishOf(chance: Chance, version: ProtocolVersion): OutgoingPacket {
 
 function entryOf(chance: Chance, version: ProtocolVersion): SubscribeEntry {
   const isV5 = version === ProtocolVersion.v5;
-  const topicFilter = chance.pick(FILTERS);
+  const topicFilter = filterOf(chance);
   return {
     topicFilter,
     qos: qosOf(chance),
@@ -136,7 +150,7 @@ function packetOf(chance: Chance, version: ProtocolVersion): OutgoingPacket {
       return {
         type: PacketType.unsubscribe,
         packetId: packetIdOf(chance),
-        topicFilters: [chance.pick(FILTERS)],
+        topicFilters: [filterOf(chance)],
       };
     case 6:
       return { type: PacketType.pingreq };

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { CLIENT_OPS } from "../../src/native/frame-fields.ts";
 import { Chance } from "../fuzz/chance.ts";
 import { runFuzz } from "../fuzz/fuzz-run.ts";
 import { MUTATIONS, spoil } from "../fuzz/mutations.ts";
+import { DRAWN_OPS } from "../fuzz/native-conversation.ts";
+import { NATIVE_MUTATIONS } from "../fuzz/native-mutations.ts";
 import { validConversation } from "../fuzz/valid-conversation.ts";
 
 const FROM_CLIENTS = [
@@ -34,6 +37,18 @@ test("Spoiled conversations reach every decoder and harm nobody.", async (t) => 
   for (const name of FROM_CLIENTS) assert.ok((reached[name] ?? 0) > 0, `${name} was not reached`);
   const ways = JSON.parse(JSON.stringify(report.ways)) as Record<string, number>;
   for (const way of Object.keys(MUTATIONS)) assert.ok((ways[way] ?? 0) > 0, `never: ${way}`);
+  const native = JSON.parse(JSON.stringify(report.native)) as Record<
+    string,
+    Record<string, number>
+  >;
+  for (const op of DRAWN_OPS) assert.ok((native["ops"]?.[op] ?? 0) > 0, `never asked: ${op}`);
+  for (const way of NATIVE_MUTATIONS) {
+    assert.ok((native["ways"]?.[way] ?? 0) > 0, `native frames never: ${way}`);
+  }
+});
+
+test("Every op that a native client may send is drawn.", () => {
+  assert.deepEqual([...DRAWN_OPS].sort(), [...CLIENT_OPS].sort());
 });
 
 test("The same seed spoils the same way.", () => {

@@ -87,6 +87,12 @@ export class NativeClient {
     return answer["code"] as string;
   }
 
+  /** All that came since the last call of this or of what looks for answers, answers as well; in order. */
+  takeFrames(): ServerFrame[] {
+    const bytes = this.link.take();
+    return bytes.length === 0 ? [] : (this.#codec.decode(bytes) as ServerFrame[]);
+  }
+
   /** What came since the last call and is no answer. */
   take(): ServerFrame[] {
     const bytes = this.link.take();

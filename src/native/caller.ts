@@ -19,7 +19,7 @@ export interface Caller {
   readonly waits: Waits;
   /** Whose deliveries this connection may have in hands: they are free again when it ends. */
   readonly holdings: Set<Deliveries>;
-  /** False while more output waits than the write budget allows. */
+  /** False while more output waits than the write budget allows, and when the connection is over. */
   readonly hasRoom: boolean;
   send(frame: ServerFrame): void;
   /** Answers a request at once; nothing without `id`. */

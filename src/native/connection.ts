@@ -427,7 +427,7 @@ export class NativeConnection implements Subscriber, Due {
   }
 
   #makeDesk(session: Session): Desk {
-    const link = this.#link;
+    const hasRoom = (): boolean => !this.#is("closed") && this.#link.hasRoom;
     const caller: Caller = {
       broker: this.#broker,
       options: this.#options,
@@ -436,7 +436,7 @@ export class NativeConnection implements Subscriber, Due {
       waits: this.#waits,
       holdings: new Set(),
       get hasRoom() {
-        return link.hasRoom;
+        return hasRoom();
       },
       send: (frame) => this.#send(frame),
       reply: (id, result) => this.#reply(id, result),

@@ -19,6 +19,7 @@ import type { ConnectionOptions } from "../../src/mqtt/connection-options.ts";
 import { ProtocolVersion } from "../../src/mqtt/packet.ts";
 import { NativeConnection } from "../../src/native/connection.ts";
 import type { HelloFrame, Subprotocol } from "../../src/native/frame.ts";
+import type { NativeLink } from "../../src/native/link.ts";
 import type { NativeOptions } from "../../src/native/native-options.ts";
 import { RequestCounts } from "../../src/native/request-counts.ts";
 import { MemoryDisk, MemoryStore } from "../../src/store/memory-store.ts";
@@ -151,6 +152,11 @@ export class VirtualNode {
     const client = new NativeClient(this, connection, link, subprotocol);
     this.#clients.add(client);
     return client;
+  }
+
+  /** The broker's side of a new connection of the native protocol, over a link of the test's own. Whoever has it sees to crashes. */
+  acceptNative(link: NativeLink, subprotocol: Subprotocol): NativeConnection {
+    return new NativeConnection(this.broker, link, subprotocol, this.#nativeOptions());
   }
 
   /** A new connection of the native protocol that is welcome. */

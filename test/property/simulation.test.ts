@@ -8,6 +8,9 @@ const STEPS = 400;
 test("On many seeds a whole node keeps its promises under crashes, broken networks and a remote that goes away.", () => {
   let crashes = 0;
   let uplinked = 0;
+  let replies = 0;
+  let events = 0;
+  let routed = 0;
   for (let seed = 1; seed <= SEEDS; seed++) {
     const world = new World(seed);
     try {
@@ -20,6 +23,11 @@ test("On many seeds a whole node keeps its promises under crashes, broken networ
     }
     crashes += world.tally.crashes;
     uplinked += world.tally.uplinked;
+    replies += world.tally.replies;
+    events += world.tally.events;
+    routed += world.tally.routed;
   }
   assert.ok(crashes > SEEDS && uplinked > 10 * SEEDS, `${crashes} crashes, ${uplinked} uplinked`);
+  const done = `${replies} replies, ${events} events, ${routed} routed`;
+  assert.ok(replies > SEEDS && events > 20 * SEEDS && routed > 5 * SEEDS, done);
 });

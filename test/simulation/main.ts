@@ -22,7 +22,7 @@ const EXIT_USAGE = 2;
 function buildCommand(): Command {
   return new Command("simulate")
     .description(
-      "Runs MQTT sessions, queues, streams and an uplink under virtual time with crashes, broken networks and a remote that goes away, and checks that nothing acknowledged is lost and nothing settled comes back.",
+      "Runs MQTT sessions, native connections, queues, streams, events, requests, routes and an uplink under virtual time with crashes, broken networks and a remote that goes away, and checks that nothing acknowledged is lost, nothing settled comes back, and every request has one outcome.",
     )
     .option("--seeds <n>", "how many worlds", integerFrom(1, 1_000_000), 200)
     .option("--seed <n>", "the first seed", integerFrom(0, 2 ** 32 - 1), 1)
@@ -62,7 +62,7 @@ function simulate({ seeds, seed: first, steps, json }: Flags): number {
   const report = { seeds, seed: first, ...totals, stepsPerSecond: perSecond };
   if (json) process.stdout.write(`${JSON.stringify(report)}\n`);
   else for (const [name, value] of Object.entries(report)) say(`${name.padEnd(16)} ${value}`);
-  say("nothing acknowledged lost, nothing settled came back");
+  say("nothing acknowledged lost, nothing settled came back, every request has one outcome");
   return EXIT_CLEAN;
 }
 

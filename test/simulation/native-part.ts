@@ -12,16 +12,19 @@ export class NativePart {
   cuts = 0;
   readonly #stage: Stage;
   readonly #works: readonly Work[];
+  readonly #others: () => void;
   /** The line that each client uses. */
   readonly #current: (NativeLine | undefined)[] = Array.from({ length: CLIENTS }, () => undefined);
   /** Those, and the ones that clients have forgotten and the broker has not. */
   readonly #all = new Set<NativeLine>();
 
-  constructor(stage: Stage, works: readonly Work[]) {
+  /** `others`: judges what was written to other clients. */
+  constructor(stage: Stage, works: readonly Work[], others: () => void) {
     this.#stage = stage;
     this.#works = works;
+    this.#others = others;
     this.steps = [
-      [30, "native-network", () => this.network(1 + stage.below(5))],
+      [40, "native-network", () => this.network(1 + stage.below(5))],
       [1.5, "native-break", () => this.#break()],
       [4, "native-dial", () => this.dialAll()],
       [2, "native-ping", () => this.#ping()],
@@ -48,7 +51,8 @@ export class NativePart {
 
   network(count: number): void {
     const { hasFaults } = this.#stage;
-    const lines = hasFaults ? [this.#stage.pick([...this.#all])] : [...this.#all];
+    const all = [...this.#all];
+    const lines = hasFaults ? all.filter(() => this.#stage.chance(0.4)) : all;
     for (const line of lines) {
       if (line === undefined) continue;
       if (!hasFaults || this.#stage.chance(0.7)) {
@@ -65,6 +69,7 @@ export class NativePart {
   /** Everything that was written since the last call is held against what was promised. */
   judge(): void {
     judge(this.#all);
+    this.#others();
     for (const line of this.#all) {
       if (line.isOver) this.#all.delete(line);
       else line.checkTimes();

@@ -19,12 +19,16 @@ export interface Interest {
   /** It is on its way: with QoS 1 it may come several times. */
   offered(payload: string, topic: string, qos: QoS): void;
   acknowledged(payload: string): void;
+  /** It is about to arrive at the broker, perhaps once more. */
+  arriving?(payload: string, topic: string, qos: QoS, publisherId: string): void;
 }
 
 /** What is published under a first level. */
 export interface Kind {
   readonly level: string;
   readonly interest: Interest | undefined;
+  /** What it is published with. */
+  readonly qualities: readonly QoS[];
 }
 
 export class SessionPart {
@@ -47,6 +51,11 @@ export class SessionPart {
         receiveMaximum: 65_535,
         cleanStart: false,
         filters,
+        onArriving: (topic, payload, qos) => {
+          const [level] = topic.split("/");
+          const kind = kinds.find((one) => one.level === level);
+          kind?.interest?.arriving?.(payload, topic, qos, clientId);
+        },
       });
     this.#publishers = [client("p0", []), client("p1", [])];
     this.#subscribers = [
@@ -63,6 +72,12 @@ export class SessionPart {
 
   get isAtRest(): boolean {
     return this.#clients.every((client) => client.isQuiet && client.sendingSize === 0);
+  }
+
+  /** What publishers send may be handled later than it comes. */
+  get isHeld(): boolean {
+    const isFull = this.#stage.node.store.refusal() !== undefined;
+    return isFull || this.#publishers.some((publisher) => publisher.isHeld);
   }
 
   get #clients(): ModelClient[] {
@@ -113,9 +128,9 @@ export class SessionPart {
     const stage = this.#stage;
     const publisher = stage.pick(this.#publishers);
     if (!publisher.isConnected || publisher.sendingSize >= SENDING_MAX) return;
-    const qos = stage.pick([1, 2] as const);
+    const { level, interest, qualities } = stage.pick(this.#kinds);
+    const qos = stage.pick(qualities);
     const payload = stage.payload("m");
-    const { level, interest } = stage.pick(this.#kinds);
     const topic = `${level}/${stage.below(3)}`;
     publisher.publish(topic, payload, qos);
     this.published++;
@@ -124,7 +139,7 @@ export class SessionPart {
       this.#published.push({ payload, qos, isAcknowledged });
     } else {
       interest.offered(payload, topic, qos);
-      this.#promised.push({ payload, publisher, interest });
+      if (qos > 0) this.#promised.push({ payload, publisher, interest });
     }
   }
 

@@ -83,8 +83,8 @@ export class StreamWork implements Work {
   readonly #appendings: Appending[] = [];
   readonly #unanswered: Appending[] = [];
   readonly #cursors = new Map<NativeLine, Credit>();
-  /** Looked at once more when all that was written is judged. */
-  readonly #settling: (() => void)[] = [];
+  /** Looked at once more when all that was written is judged, and as long as a line may still have to be handled. */
+  #settling: (readonly [NativeLine, () => void])[] = [];
 
   constructor(
     stage: Stage,
@@ -114,7 +114,10 @@ export class StreamWork implements Work {
   }
 
   onJudged(): void {
-    for (const settling of this.#settling.splice(0)) settling();
+    this.#settling = this.#settling.filter(([line, settling]) => {
+      settling();
+      return line.isBlocked && !line.isOver;
+    });
     const { now } = this.#stage;
     let inHands = 0;
     for (const { hands } of this.#members) {
@@ -349,7 +352,7 @@ export class StreamWork implements Work {
       arrivedAt = this.#stage.now;
       settling();
       // Something may be handed out by what came in the same message, in front of it.
-      this.#settling.push(settling);
+      this.#settling.push([member.line, settling]);
     };
     const frame = { op, sub: member.sub, sequences, ...fields };
     if (this.#stage.hasFaults && this.#stage.chance(0.3)) {
@@ -393,7 +396,7 @@ export class StreamWork implements Work {
         arrived: () => {
           meant = member.hands.filter(({ sequence }) => sequence <= upTo);
           settling();
-          this.#settling.push(settling);
+          this.#settling.push([member.line, settling]);
         },
         answered: (answer) => {
           const sequences = meant.map(({ sequence }) => sequence);

@@ -7,10 +7,14 @@
 import assert from "node:assert/strict";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { DirectPart } from "./direct-part.ts";
+import { EVENTS, EventsWork } from "./events-work.ts";
 import { Ledger } from "./ledger.ts";
+import { MqttPart } from "./mqtt-part.ts";
 import { IDLE_MS, REQUESTS_MAX } from "./native-line.ts";
 import { NativePart } from "./native-part.ts";
 import { QueueWork } from "./queue-work.ts";
+import { RequestsWork } from "./requests-work.ts";
+import { RoutesWork, RULE_TO, RULED } from "./routes-work.ts";
 import { type Interest, SessionPart } from "./session-part.ts";
 import { Stage, type Step } from "./stage.ts";
 import { CAPTURED, KEPT, StreamWork } from "./stream-work.ts";
@@ -40,6 +44,11 @@ export interface Tally {
   appended: number;
   deadLetters: number;
   uplinked: number;
+  events: number;
+  requests: number;
+  replies: number;
+  cachedReplies: number;
+  routed: number;
   nativeCuts: number;
 }
 
@@ -52,6 +61,11 @@ export class World {
     appended: 0,
     deadLetters: 0,
     uplinked: 0,
+    events: 0,
+    requests: 0,
+    replies: 0,
+    cachedReplies: 0,
+    routed: 0,
     nativeCuts: 0,
   };
   /** The last steps, for a report of what went wrong. */
@@ -62,6 +76,10 @@ export class World {
   readonly #native: NativePart;
   readonly #queueWork: QueueWork;
   readonly #streamWork: StreamWork;
+  readonly #events: EventsWork;
+  readonly #requests: RequestsWork;
+  readonly #routes: RoutesWork;
+  readonly #mqtt: MqttPart;
   readonly #ledgers: readonly Ledger[];
   readonly #steps: readonly Step[];
   #uplink: UplinkPart | undefined;
@@ -84,11 +102,19 @@ export class World {
     const lines = () => this.#native.lines;
     this.#queueWork = new QueueWork(stage, queueLedger, lines);
     this.#streamWork = new StreamWork(stage, streamLedgers, nativeLedger, lines);
-    this.#native = new NativePart(stage, [this.#queueWork, this.#streamWork]);
+    this.#events = new EventsWork(stage, lines, () => this.#sessions.isHeld);
+    this.#requests = new RequestsWork(stage, lines);
+    this.#mqtt = new MqttPart(stage, this.#events, this.#requests.book);
+    const ledgers = [queueLedger, streamLedgers] as const;
+    this.#routes = new RoutesWork(stage, lines, ...ledgers, this.#streamWork, this.#events);
+    const works = [this.#queueWork, this.#streamWork, this.#events, this.#requests, this.#routes];
+    this.#native = new NativePart(stage, works, () => this.#mqtt.collect());
     this.#sessions = new SessionPart(stage, [
-      { level: "t", interest: undefined },
-      { level: "q", interest: interestOf([queueLedger]) },
-      { level: "sim", interest: interestOf(streamLedgers) },
+      { level: "t", interest: undefined, qualities: [1, 2] },
+      { level: "q", interest: interestOf([queueLedger]), qualities: [1, 2] },
+      { level: "sim", interest: interestOf(streamLedgers), qualities: [1, 2] },
+      { level: RULED, interest: this.#routes.interest, qualities: [1, 2] },
+      { level: EVENTS, interest: eventInterest(this.#events), qualities: [0, 1, 2] },
     ]);
     const uplink = new UplinkPart(stage, CAPTURED);
     this.#uplink = uplink;
@@ -96,11 +122,12 @@ export class World {
       ...this.#sessions.steps,
       ...this.#direct.steps,
       ...this.#native.steps,
+      ...this.#mqtt.steps,
       ...uplink.steps,
-      [18, "flush", () => this.#flush()],
-      [4, "seal", () => stage.node.store.seal()],
-      [6, "time", () => this.#advance(1 + stage.below(stage.chance(0.1) ? 2_000 : 50))],
-      [0.5, "crash", () => this.#crash()],
+      [30, "flush", () => this.#flush()],
+      [6, "seal", () => stage.node.store.seal()],
+      [10, "time", () => this.#advance(1 + stage.below(stage.chance(0.1) ? 2_000 : 50))],
+      [1.3, "crash", () => this.#crash()],
     ];
     this.#start();
   }
@@ -128,10 +155,16 @@ export class World {
       assert.ok(round < SETTLE_ROUNDS_MAX, `it never comes to rest: ${this.#restless()}`);
       this.#sessions.connectAll();
       this.#sessions.network(20);
+      this.#judge();
       this.#native.drain();
+      this.#mqtt.drain();
+      this.#judge();
       this.#direct.drain();
       this.#flush();
       this.#advance(100);
+      this.#judge();
+      this.#mqtt.network(50);
+      this.#judge();
       this.#native.network(50);
       this.#native.network(50);
       this.#judge();
@@ -145,6 +178,11 @@ export class World {
     this.tally.appended = this.#direct.appended + this.#streamWork.appended;
     this.tally.uplinked = this.#uplink?.check() ?? 0;
     this.tally.deadLetters = this.#stage.node.givenUp.length;
+    this.tally.events = this.#events.delivered;
+    this.tally.requests = this.#requests.book.asked;
+    this.tally.replies = this.#requests.book.answered;
+    this.tally.cachedReplies = this.#requests.book.cached;
+    this.tally.routed = this.#routes.routed;
     this.tally.nativeCuts = this.#native.cuts;
   }
 
@@ -159,6 +197,7 @@ export class World {
         { ...stream, name: CAPTURED, filters: ["sim/#"] },
         { ...stream, name: KEPT, filters: [], retain: "limits" },
       ],
+      routing: { routes: new Map(), rules: [{ filter: `${RULED}/#`, to: RULE_TO }] },
       onFlushed: () => this.#uplink?.onFlushed(),
       deliveredBefore: (log) => this.#uplink?.doneBefore(log),
     });
@@ -172,7 +211,10 @@ export class World {
       this.#sessions.connectAll();
       this.#native.dialAll();
       this.#sessions.network(10);
+      this.#judge();
+      this.#mqtt.connectAll();
       this.#native.network(10);
+      this.#mqtt.network(10);
       this.#flush();
       this.#judge();
     }
@@ -203,6 +245,7 @@ export class World {
     this.#uplink?.crashing();
     this.#stage.node.crash();
     this.#sessions.crashed();
+    this.#mqtt.crashed();
     this.#native.crashed();
     for (const ledger of this.#ledgers) ledger.onCrash();
     this.#uplink?.restarted();
@@ -213,11 +256,22 @@ export class World {
     const parts: readonly (readonly [string, boolean | undefined])[] = [
       ["sessions", this.#sessions.isAtRest],
       ["native clients", this.#native.isQuiet],
+      ["MQTT clients", this.#mqtt.isQuiet],
       ["queues and consumers", this.#direct.isAtRest],
       ["uplink", this.#uplink?.isAtRest],
     ];
     return parts.flatMap(([name, isAtRest]) => (isAtRest ? [] : [name])).join(", ");
   }
+}
+
+/** What is published goes to whoever listens. */
+function eventInterest(events: EventsWork): Interest {
+  return {
+    offered: () => undefined,
+    acknowledged: () => undefined,
+    arriving: (payload, topic, qos, publisherId) =>
+      events.arrived(payload, topic, publisherId, qos),
+  };
 }
 
 /** What is published goes into these as well. */

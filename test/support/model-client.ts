@@ -28,6 +28,8 @@ export interface ModelClientOptions {
   readonly receiveMaximum: number;
   /** Subscribed to after each CONNACK without a session. */
   readonly filters: readonly { readonly topicFilter: string; readonly qos: QoS }[];
+  /** A PUBLISH is about to arrive at the broker. */
+  readonly onArriving?: (topic: string, payload: string, qos: QoS) => void;
 }
 
 /** A message on its way to the broker. */
@@ -85,6 +87,11 @@ export class ModelClient {
   /** True from `connect` on, before CONNACK came. */
   get hasNetwork(): boolean {
     return this.#network !== undefined;
+  }
+
+  /** The broker does not want to read just now. */
+  get isHeld(): boolean {
+    return this.#network?.link.isPaused === true;
   }
 
   /** Messages sent and not finished. */
@@ -161,6 +168,9 @@ export class ModelClient {
     for (const packet of packets) {
       const isEnd = packet.type === PacketType.puback || packet.type === PacketType.pubcomp;
       if (isEnd) this.#unfinished.delete(packet.packetId);
+      if (packet.type !== PacketType.publish) continue;
+      const payload = Buffer.from(packet.payload).toString();
+      this.options.onArriving?.(packet.topic, payload, packet.qos);
     }
     network.send(...packets);
   }

@@ -118,19 +118,6 @@ test("Who takes an exclusive consumer over ends the one before, and a group shar
   assert.deepEqual([...gotBy(client), ...gotBy(other)].sort(), ["a", "b"]);
 });
 
-test("Who takes a consumer from a group gets what its members had, and none of them gets it on the way.", () => {
-  const { node, client } = withStream();
-  const consume = { op: "consume", stream: "s", consumer: "d", from: { at: "first" }, credit: 10 };
-  client.ok({ ...consume, isGroup: true });
-  client.ok({ op: "append", stream: "s", messages: messages("a") });
-  const member = node.native("member");
-  member.ok({ ...consume, isGroup: true });
-  const taker = node.native("taker");
-  taker.ok(consume);
-  assert.deepEqual(gotBy(member), []);
-  assert.equal(taker.takeAll("records")[0]?.records[0]?.deliveryCount, 2);
-});
-
 test("What a member of a group that leaves had is with the others at once.", () => {
   const { node, client } = withStream();
   const consume = { op: "consume", stream: "s", consumer: "d", credit: 10, isGroup: true };

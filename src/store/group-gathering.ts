@@ -4,9 +4,12 @@
  * are there makes two halves that take turns, so that each message waits for two commits and each commit carries half.
  *
  * So the group after a commit stays open until as many have come as the commit answered, at most for a share of what commits take.
- * Where nobody answers (sensors that publish by the clock) it is soon not tried, except once in a while.
+ * It does not wait where a commit carries hundreds: the loop has as much to do with so many as the disk, and both had better work
+ * at the same time. Where nobody answers (sensors that publish by the clock) it is soon not tried, except once in a while.
  */
 
+/** Answered and waiting: with more than so many it is sealed at once. */
+const GATHERED_MAX = 256;
 /** Of the time that a commit takes: what waiting may cost. */
 const WAIT_SHARE = 0.4;
 const WAIT_MS_MAX = 2;
@@ -62,6 +65,7 @@ export class GroupGathering {
       this.#pause--;
       return;
     }
+    if (answered + staged > GATHERED_MAX) return;
     this.#answered = answered;
     this.#before = staged;
     this.#until = now + Math.min(this.#commitMs * WAIT_SHARE, WAIT_MS_MAX);

@@ -56,6 +56,12 @@ test("Who publishes alone does not wait.", () => {
   assert.equal(gathering.waits(1), false);
 });
 
+test("Groups of hundreds are sealed at once: loop and disk work at the same time.", () => {
+  const { gathering, commit } = setUp();
+  commit(400, 100);
+  assert.equal(gathering.waits(100), false);
+});
+
 test("Nothing waits before the first commit.", () => {
   assert.equal(setUp().gathering.waits(1), false);
 });

@@ -64,13 +64,25 @@ export interface Message {
   expiresAt: Instant | undefined;
 }
 
-/** What the properties of a message take, about, in bytes. */
+/** What a user property takes beside its texts, about. */
+const PAIR_BYTES = 48;
+/** What attributes take beside theirs. */
+const ATTRIBUTES_BYTES = 64;
+
+/** What the properties of a message take, about, in bytes; all of them, because bounds on memory are counted by it. */
 export function propertyBytes(properties: MessageProperties | undefined): number {
   if (properties === undefined) return 0;
-  const { contentType, responseTopic, correlationData, userProperties } = properties;
+  const { contentType, responseTopic, correlationData, userProperties, attributes } = properties;
   let bytes = (contentType?.length ?? 0) + (responseTopic?.length ?? 0);
   bytes += correlationData?.length ?? 0;
-  for (const [name, value] of userProperties ?? []) bytes += name.length + value.length;
+  if (userProperties !== undefined) {
+    for (const [name, value] of userProperties) bytes += name.length + value.length + PAIR_BYTES;
+  }
+  if (attributes !== undefined) {
+    const { messageId, deadLetterQueue, reroutedFrom } = attributes;
+    bytes += (messageId?.length ?? 0) + (deadLetterQueue?.length ?? 0);
+    bytes += (reroutedFrom?.length ?? 0) + ATTRIBUTES_BYTES;
+  }
   return bytes;
 }
 

@@ -19,7 +19,7 @@ import { RingBuffer } from "../lib/ring-buffer.ts";
 import type { OutboundLimits } from "./limits.ts";
 import { LogBacklog } from "./log-backlog.ts";
 import { MemoryBacklog } from "./memory-backlog.ts";
-import { copyMessage, isExpired, type Message, type QoS } from "./message.ts";
+import { copyMessage, isExpired, type Message, propertyBytes, type QoS } from "./message.ts";
 import type { NumberedOwner } from "./numbered-records.ts";
 import type { DropReason } from "./outbound-events.ts";
 import { owedOf } from "./owed.ts";
@@ -433,4 +433,5 @@ const loadOf = (member: Member): number => {
   return outbound.canLease ? outbound.inflightSize : -1;
 };
 
-const bytesOf = ({ payloadStart, payloadEnd }: Message): number => payloadEnd - payloadStart + 256;
+const bytesOf = ({ payloadStart, payloadEnd, properties }: Message): number =>
+  payloadEnd - payloadStart + propertyBytes(properties) + 256;

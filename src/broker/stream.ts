@@ -1,7 +1,7 @@
 /** A stream: a named durable log that captures topic filters, within its limits. */
 import type { Clock, Instant } from "../lib/clock.ts";
 import type { DuplicateWindow } from "./duplicate-window.ts";
-import type { Message } from "./message.ts";
+import { type Message, propertyBytes } from "./message.ts";
 import type { PatternCounts } from "./pattern-counts.ts";
 import { firstSequenceAfter } from "./start-position.ts";
 import type { CommitNumber, LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
@@ -108,7 +108,12 @@ export class Stream {
   append(message: Message): LogRecord {
     this.#counts.countIn(message);
     if (this.#openMessages++ === 0) this.#touched.add(this);
-    this.#openBytes += message.payloadEnd - message.payloadStart + message.topic.bytes.length + 24;
+    this.#openBytes +=
+      message.payloadEnd -
+      message.payloadStart +
+      message.topic.bytes.length +
+      propertyBytes(message.properties) +
+      24;
     return this.#store.append(this.log, message);
   }
 

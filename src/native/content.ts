@@ -1,6 +1,12 @@
 /** What travels in every pattern: from frames to messages and back. */
 import type { Counters } from "../broker/counters.ts";
-import { type Message, type MessageProperties, type QoS, remainingMs } from "../broker/message.ts";
+import {
+  type Message,
+  type MessageProperties,
+  propertyBytes,
+  type QoS,
+  remainingMs,
+} from "../broker/message.ts";
 import { isPatternFilter } from "../broker/pattern-topics.ts";
 import { isTopicFilter, isTopicName, levelCount, type Topic } from "../broker/topic.ts";
 import { after, type Clock, type Instant } from "../lib/clock.ts";
@@ -138,11 +144,8 @@ export function fillContent<Fields extends ContentFields>(
 }
 
 /** About what a message takes in a frame, in bytes. */
-export function frameBytes({ payloadStart, payloadEnd, topic, properties }: Message): number {
-  let bytes = payloadEnd - payloadStart + topic.bytes.length + 128;
-  for (const [name, value] of properties?.userProperties ?? []) bytes += name.length + value.length;
-  return bytes;
-}
+export const frameBytes = ({ payloadStart, payloadEnd, topic, properties }: Message): number =>
+  payloadEnd - payloadStart + topic.bytes.length + propertyBytes(properties) + 128;
 
 /** A point in time as frames have it: whole milliseconds since 1970. */
 export const wallOf = (clock: Clock, instant: Instant): number => Math.round(clock.wallOf(instant));

@@ -23,8 +23,11 @@ import { Refusal } from "./refusal.ts";
 import { mustSubscribe } from "./rights.ts";
 import type { Sub } from "./subs.ts";
 
-/** Requests that one connection got and has not answered, besides those whose time is over. */
+/** Requests that one connection got and has not answered, besides those whose time is over; and what they take, in bytes about. */
 const UNANSWERED_MAX = 65_536;
+const UNANSWERED_BYTES_MAX = 16_777_216;
+/** What is kept of one beside its texts. */
+const UNANSWERED_BYTES = 256;
 
 const FAILURE_CODES: Readonly<Record<RequestFailure, ErrorCode>> = {
   "bad-topic": "bad-frame",
@@ -82,17 +85,17 @@ export function ask(caller: Caller, requester: Requester, frame: RequestFrame): 
 /** Requests that a connection got and may answer, by the numbers that they have there. */
 export class UnansweredRequests {
   readonly #requests = new Map<number, IncomingRequest>();
+  #bytes = 0;
   #lastNumber = 0;
 
   /** Undefined: nobody waits for an answer to it. The oldest is forgotten when there are too many. */
   add(message: Message): number | undefined {
     const request = incomingRequestOf(message);
     if (request === undefined) return undefined;
-    if (this.#requests.size >= UNANSWERED_MAX) {
-      for (const oldest of this.#requests.keys()) {
-        this.#requests.delete(oldest);
-        break;
-      }
+    this.#bytes += bytesOf(request);
+    for (const oldest of this.#requests.keys()) {
+      if (this.#requests.size < UNANSWERED_MAX && this.#bytes <= UNANSWERED_BYTES_MAX) break;
+      this.delete(oldest);
     }
     this.#requests.set(++this.#lastNumber, request);
     return this.#lastNumber;
@@ -104,9 +107,15 @@ export class UnansweredRequests {
 
   /** It is answered, or nobody waits for it. */
   delete(number: number): void {
+    const request = this.#requests.get(number);
+    if (request === undefined) return;
     this.#requests.delete(number);
+    this.#bytes -= bytesOf(request);
   }
 }
+
+const bytesOf = ({ responseTopic, correlation, requesterId }: IncomingRequest): number =>
+  responseTopic.length + (correlation?.length ?? 0) + requesterId.length + UNANSWERED_BYTES;
 
 export function answerRequest(
   caller: Caller,

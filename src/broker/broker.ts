@@ -26,6 +26,7 @@ import type { Due } from "./due.ts";
 import { DuplicateWindows } from "./duplicate-windows.ts";
 import type { PatternLimits } from "./limits.ts";
 import { copyMessage, type Message, type QoS } from "./message.ts";
+import { trimFreeLogs } from "./named-logs.ts";
 import { NumberedRecords } from "./numbered-records.ts";
 import type { Outbound } from "./outbound.ts";
 import { type OutboundEvents, outboundEventsOf } from "./outbound-events.ts";
@@ -232,6 +233,15 @@ export class Broker implements StoreEvents {
 
   get store(): Store {
     return this.#store;
+  }
+
+  /**
+   * Copies what sessions are owed of the records of a stream before a sequence (undefined: of all), so that these can go: who was
+   * promised a message gets it. A step, with the open group; false: to be called again after the flush.
+   */
+  copyOwed(stream: Stream, before: number | undefined): boolean {
+    const bound = stream.ordinalBound(before);
+    return bound === undefined || this.sessions.spillBelow(bound);
   }
 
   /** What is made while it runs, and with which settings where nothing else is said. */
@@ -806,6 +816,7 @@ export class Broker implements StoreEvents {
       // With the copies in the open group the logs may let go of them in the same commit.
       this.streams.trim(this.sessions.oldestOwed(), deliveredBefore);
     }
+    trimFreeLogs(this.#store, this.sessions.oldestOwed());
     this.#resumeHeld();
   }
 }

@@ -47,6 +47,8 @@ export class Consumers {
   readonly #consumerContext: ConsumerContext;
   /** Of consumers whose state changes with the open group. */
   readonly #changed = new Set<Deliveries>();
+  /** Those whose settings go with the open group: they are served when it is on disk. */
+  readonly #updated = new Set<Consumer>();
   readonly #byStream = new Map<LogId, Map<string, Consumer>>();
   #size = 0;
   #lastNumber = 0;
@@ -125,7 +127,7 @@ export class Consumers {
     consumer.deliveries.inHandsMax = settings.unackedMax;
     store.put("meta", consumerKey(number), encodeConsumer({ version: 1, number, settings }));
     // More may be unacknowledged than before.
-    consumer.deliveries.pump();
+    this.#updated.add(consumer);
     return store.openCommit;
   }
 
@@ -168,6 +170,8 @@ export class Consumers {
     for (const stream of streams) {
       for (const consumer of this.of(stream)) this.#serve(consumer);
     }
+    for (const consumer of this.#updated) if (!consumer.isDeleted) this.#serve(consumer);
+    this.#updated.clear();
   }
 
   /** Tells what its stream gave up before it was settled. */

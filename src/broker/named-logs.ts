@@ -16,15 +16,18 @@ export function openNamedLog(store: Store, name: string): LogId {
   return free;
 }
 
-/**
- * True when nothing of its last owner would come to the next: neither what it had on disk, as long as its trim is not flushed, nor what
- * it had staged. That is trimmed now, to be used another time.
- */
+/** True when nothing of its last owner would come to the next: neither what it had on disk nor what it had staged. */
 function isEmpty(store: Store, log: LogId): boolean {
-  const { firstSequence, nextSequence } = store.stats(log);
-  if (firstSequence < nextSequence)
-    store.trim(log, nextSequence, Number.MAX_SAFE_INTEGER as Ordinal);
-  return firstSequence === store.nextSequence(log);
+  return store.stats(log).firstSequence === store.nextSequence(log);
+}
+
+/** Lets go of what logs that nobody has were given last, when no session is owed it (`owedFrom`: the lowest ordinal that one is). */
+export function trimFreeLogs(store: Store, owedFrom: Ordinal): void {
+  for (const [log, name] of store.logNames()) {
+    if (!name.startsWith(FREE)) continue;
+    const { firstSequence, nextSequence } = store.stats(log);
+    if (firstSequence < nextSequence) store.trim(log, nextSequence, owedFrom);
+  }
 }
 
 /** Nobody has the log any more; its owner has trimmed what was flushed of it. Goes with the open group. */

@@ -126,6 +126,18 @@ export class Sessions {
     return false;
   }
 
+  /** Copies what is owed below an ordinal, whether that pays or not, a step of it. True: logs are not needed below any more. */
+  spillBelow(before: Ordinal): boolean {
+    let cost = 0;
+    for (const backlog of this.#backlogs()) {
+      const oldest = backlog.oldestOrdinal;
+      if (oldest === undefined || oldest >= before) continue;
+      cost += backlog.spill(before, SPILL_STEP_COST - cost);
+      if (cost >= SPILL_STEP_COST) return false;
+    }
+    return true;
+  }
+
   /** Drops what exceeds the limits of backlogs, and stages how far retained messages were sent. */
   doChores(): void {
     for (const backlog of this.#backlogs()) backlog.keepWithinLimits();

@@ -191,7 +191,17 @@ export class Stream {
     return this.#drop(first - firstSequence, "max-age");
   }
 
-  /** Drops everything before a sequence; undefined: everything. Returns how many records. */
+  /** All records before a sequence (undefined: all that are flushed) have ordinals below this; undefined: there are none. */
+  ordinalBound(before: number | undefined): Ordinal | undefined {
+    const { firstSequence, nextSequence } = this.#store.stats(this.log);
+    const end = Math.min(before ?? nextSequence, nextSequence);
+    if (end <= firstSequence) return undefined;
+    const [last] = this.#store.read(this.log, (end - 1) as Sequence, 1, 0).records;
+    // A damaged one does not tell.
+    return last === undefined ? this.#store.nextOrdinal : ((last.ordinal + 1) as Ordinal);
+  }
+
+  /** Drops everything before a sequence; undefined: everything. Returns how many records. What sessions are owed is copied before. */
   purge(before: number | undefined): number {
     const { firstSequence, nextSequence } = this.#store.stats(this.log);
     const end = Math.min(before ?? nextSequence, nextSequence) as Sequence;

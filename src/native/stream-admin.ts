@@ -88,19 +88,24 @@ export function updateStream(caller: Caller, frame: StreamSettingsFrame): void {
   caller.answer(frame.id, caller.broker.streams.update(stream, settings), {});
 }
 
-/** With all that is in it and its consumers. */
-export function deleteStream(caller: Caller, frame: StreamFrame): void {
+/** With all that is in it and its consumers; sessions get what they are owed of it. */
+export function deleteStream(caller: Caller, frame: StreamFrame): Handled {
   const { broker } = caller;
   const stream = changeable(caller, frame.stream);
+  if (!broker.copyOwed(stream, undefined)) return HOLD;
   for (const consumer of [...broker.consumers.of(stream)]) broker.consumers.delete(consumer);
   caller.answer(frame.id, broker.streams.delete(stream), {});
+  return undefined;
 }
 
-export function purgeStream(caller: Caller, frame: StreamPurgeFrame): void {
+export function purgeStream(caller: Caller, frame: StreamPurgeFrame): Handled {
   const { broker } = caller;
   mustManage(caller, "stream", frame.stream);
-  const count = knownStream(caller, frame.stream).purge(frame.before);
+  const stream = knownStream(caller, frame.stream);
+  if (!broker.copyOwed(stream, frame.before)) return HOLD;
+  const count = stream.purge(frame.before);
   caller.answer(frame.id, count === 0 ? NO_COMMIT : broker.store.openCommit, { count });
+  return undefined;
 }
 
 export function streamInfo(caller: Caller, frame: StreamFrame): void {

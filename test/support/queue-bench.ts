@@ -4,10 +4,12 @@ import { Counters } from "../../src/broker/counters.ts";
 import type { LogDelivery, Receiver } from "../../src/broker/deliveries.ts";
 import type { Due } from "../../src/broker/due.ts";
 import { DuplicateWindows } from "../../src/broker/duplicate-windows.ts";
+import { trimFreeLogs } from "../../src/broker/named-logs.ts";
 import { PatternCounts } from "../../src/broker/pattern-counts.ts";
 import type { Queue } from "../../src/broker/queue.ts";
 import type { QueueSettings } from "../../src/broker/queue-records.ts";
 import { Queues, type SendOptions, type SendResult } from "../../src/broker/queues.ts";
+import type { Ordinal } from "../../src/broker/store.ts";
 import { TopicTable } from "../../src/broker/topic.ts";
 import type { Clock, Instant } from "../../src/lib/clock.ts";
 import { DeadlineHeap } from "../../src/lib/deadline-heap.ts";
@@ -131,6 +133,7 @@ export class QueueBench {
     this.ms = until;
     this.queues.onChores();
     this.duplicates.onChores();
+    trimFreeLogs(this.store, Number.MAX_SAFE_INTEGER as Ordinal);
     this.flush();
   }
 

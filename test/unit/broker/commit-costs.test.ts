@@ -72,7 +72,7 @@ test("What is appended while a commit is under way is handed out after the next 
   assert.deepEqual(taker.texts, ["a", "b"]);
 });
 
-test("A consumer that may have more unacknowledged than before gets more at once.", () => {
+test("A consumer that may have more unacknowledged than before gets more with the next commit.", () => {
   const node = nodeWith(1);
   const consumer = node.broker.consumers.get(streamOf(node, "s0"), "c");
   assert.ok(consumer !== undefined);

@@ -311,7 +311,8 @@ test("What was in a queue, or on its way into it, when it was deleted comes to n
     for (const name of ["at once", "later", "latest"]) {
       assert.equal(bench.queue(name).messages, 0);
       assert.deepEqual(bench.take(1, name).texts, []);
-      bench.flush();
+      // What was on its way is let go with the chores.
+      bench.advance(1_000);
     }
     bench.crash();
     bench.send("new", {}, "latest");

@@ -88,6 +88,7 @@ export class LogStore implements Store {
   readonly #trimming = new Set<LogState>();
   readonly #waiters: Waiter[] = [];
   readonly #onTurnEnd = (): void => this.#turnEnded();
+  readonly #readOldest = (log: LogState): Instant | undefined => this.#oldestAt(log);
   readonly #onLater = (): void => this.#laterCame();
   readonly #gathering: GroupGathering | undefined;
   readonly #oldest = new Map<LogState, { first: number; at: Instant | undefined }>();
@@ -319,12 +320,17 @@ export class LogStore implements Store {
   }
 
   stats(log: LogId): LogStats {
+    // Hot path: per delivery of a queue.
     const state = this.#log(log);
+    const oldestAt = this.#readOldest;
     return {
       firstSequence: state.firstSequence as Sequence,
       nextSequence: state.flushedEnd as Sequence,
       bytes: state.liveBytes,
-      oldestAt: this.#oldestAt(state),
+      // A record is read for it: only where somebody asks.
+      get oldestAt() {
+        return oldestAt(state);
+      },
     };
   }
 

@@ -83,7 +83,7 @@ export class VirtualClient {
 
   /** Bytes arrive at the broker; its turn ends. */
   sendBytes(bytes: Uint8Array): void {
-    const arrived = bytes.slice();
+    const arrived = new Uint8Array(bytes); // `slice` of a Buffer is a view
     if (!this.#isLost) this.connection.receive(arrived);
     // The bytes are the connection's during the call only.
     arrived.fill(0xee);

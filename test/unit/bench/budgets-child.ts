@@ -4,6 +4,7 @@
  */
 import { ByteWriter } from "../../../src/lib/byte-writer.ts";
 import { PacketType } from "../../../src/mqtt/packet.ts";
+import { packMessagePack } from "../../../src/native/message-pack.ts";
 import { publishPacket, type VirtualClient } from "../../support/virtual-client.ts";
 import { VirtualNode } from "../../support/virtual-node.ts";
 
@@ -23,7 +24,7 @@ interface Work {
   readonly turn: () => void;
   /** Messages delivered by a turn; published ones where nobody listens. */
   readonly messagesPerTurn: number;
-  readonly clients: readonly VirtualClient[];
+  readonly clients: readonly Pick<VirtualClient, "link">[];
   readonly node: VirtualNode;
 }
 
@@ -33,6 +34,12 @@ interface Cost {
   /** Links with output at the end of a turn: each is one write to a socket. */
   readonly writes: number;
   readonly commits: number;
+}
+
+/** Bytes arrive, and are not copied for it: a copy would be counted. */
+function feed(node: VirtualNode, { connection }: VirtualClient, bytes: Uint8Array): void {
+  connection.receive(bytes);
+  node.turn();
 }
 
 function nodeWithStream(): VirtualNode {
@@ -50,7 +57,7 @@ function qos0(count: number, subscribers: number): Work {
   const writer = node.connect("writer");
   const one = publishPacket("b/000001/t", PAYLOAD);
   const bytes = writer.encode(...Array.from({ length: count }, () => one));
-  const turn = (): void => writer.sendBytes(bytes);
+  const turn = (): void => feed(node, writer, bytes);
   return { turn, messagesPerTurn: count * subscribers, clients: [...readers, writer], node };
 }
 
@@ -67,10 +74,10 @@ function qos1(count: number, isDurable: boolean, isStreamed: boolean, subscriber
   const bytes = writer.encode(...packets);
   const acknowledged = new ByteWriter();
   const turn = (): void => {
-    writer.sendBytes(bytes);
+    feed(node, writer, bytes);
     for (const reader of readers) {
       acknowledgementsOf(reader, acknowledged);
-      reader.sendBytes(acknowledged.bytes.subarray(0, acknowledged.end));
+      feed(node, reader, acknowledged.bytes.subarray(0, acknowledged.end));
     }
   };
   return { turn, messagesPerTurn: count, clients: [...readers, writer], node };
@@ -90,6 +97,64 @@ function acknowledgementsOf({ link }: VirtualClient, to: ByteWriter): void {
   }
 }
 
+const content = { payload: new Uint8Array(256) };
+/** Deliveries are named by sequence and count. */
+const NAME_FACTOR = 65_536;
+
+/** `count` messages of a queue per turn, each in a frame of its own; acknowledged in the next turn, all in one frame. */
+function queued(count: number): Work {
+  const node = new VirtualNode();
+  const [sender, receiver] = [node.native("sender"), node.native("receiver")];
+  receiver.ok({ op: "queue.subscribe", queue: "q", credit: count });
+  const send = { op: "send", id: 1, queue: "q", messages: [content] };
+  const sends = packMessagePack(Array.from({ length: count }, () => send));
+  let sequence = 1;
+  const turn = (): void => {
+    sender.sendRaw(sends);
+    const deliveries = Array.from({ length: count }, () => sequence++ * NAME_FACTOR + 1);
+    const settle = { op: "settle", id: 1, queue: "q", how: "ack", deliveries };
+    receiver.sendRaw(packMessagePack([settle, { op: "credit", sub: 1, add: count }]));
+  };
+  return { turn, messagesPerTurn: count, clients: [sender, receiver], node };
+}
+
+/** `count` records of a stream per turn, in one answer. */
+function recordsRead(count: number): Work {
+  const node = new VirtualNode();
+  const reader = node.native("reader");
+  reader.ok({ op: "stream.create", stream: "s" });
+  const messages = Array.from({ length: 100 }, () => content);
+  for (let i = 0; i < count; i += 100) reader.ok({ op: "append", stream: "s", messages });
+  const from = { at: "first" };
+  const read = packMessagePack({ op: "read", id: 1, stream: "s", from, max: count });
+  return {
+    turn: () => reader.sendRaw(read),
+    messagesPerTurn: count,
+    clients: [reader],
+    node,
+  };
+}
+
+/** One request per turn, answered in the next. */
+function requested(): Work {
+  const node = new VirtualNode();
+  const [requester, responder] = [node.native("requester"), node.native("responder")];
+  responder.ok({ op: "respond", filter: "echo", credit: 1_000_000 });
+  const ask = packMessagePack({
+    op: "request",
+    id: 1,
+    topic: "echo",
+    timeoutMs: 1_000,
+    ...content,
+  });
+  let request = 1;
+  const turn = (): void => {
+    requester.sendRaw(ask);
+    responder.sendRaw(packMessagePack({ op: "reply", request: request++, ...content }));
+  };
+  return { turn, messagesPerTurn: 1, clients: [requester, responder], node };
+}
+
 const SCENARIOS: Readonly<Record<string, () => Work>> = {
   "QoS 0, one at a time": () => qos0(1, 1),
   "QoS 0, batched": () => qos0(32, 1),
@@ -101,6 +166,9 @@ const SCENARIOS: Readonly<Record<string, () => Work>> = {
   "QoS 1 into a stream": () => qos1(100, false, true, 0),
   "QoS 1 into a stream, one at a time": () => qos1(1, false, true, 0),
   "QoS 1 into a stream and a durable session": () => qos1(50, true, true, 1),
+  "sent to a queue, received, acknowledged": () => queued(100),
+  "read from a stream": () => recordsRead(300),
+  "request and reply": () => requested(),
 };
 
 /** Everything allocated so far, as long as nothing was collected. */

@@ -31,6 +31,14 @@ const BUDGETS: Readonly<Record<string, Cost>> = {
     writes: 2 / 50,
     commits: 1.1 / 50,
   },
+  // Of 256 B, what the client encodes included. Commits: of the message, of its count (nothing else comes first here), of its end.
+  "sent to a queue, received, acknowledged": {
+    allocatedBytes: 8_900,
+    writes: 2.1 / 100,
+    commits: 3.1 / 100,
+  },
+  "read from a stream": { allocatedBytes: 960, writes: 1 / 300, commits: 0 },
+  "request and reply": { allocatedBytes: 7_700, writes: 2, commits: 0 },
 };
 
 /** Nothing is collected while it is counted. */

@@ -549,7 +549,7 @@ static void settle(void) {
   uint64_t from = now_ns();
   bool is_drained = false;
   is_publishing = false;
-  while (!is_drained && now_ns() - from < 6 * SECOND) {
+  while (!is_drained && now_ns() - from < 20 * SECOND) {
     poll_once(20);
     uint64_t since = last_arrival > from ? last_arrival : from;
     is_drained = is_complete() || now_ns() - since > SECOND;

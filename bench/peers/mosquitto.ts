@@ -34,7 +34,7 @@ async function probe(where: string): Promise<Presence> {
     return {
       isPresent: true,
       version,
-      conditions: `${conditions}, max_inflight_messages 20 (its default), set_tcp_nodelay true`,
+      conditions: `${conditions}, max_inflight_messages 100 (as RillMQ has it), set_tcp_nodelay true`,
     };
   }
   return { isPresent: false, reason: "not installed" };
@@ -53,6 +53,8 @@ async function start(
     `persistence ${isPersistent}`,
     `persistence_location ${folder}/`,
     "max_queued_messages 0",
+    // With its default of 20 it closes publishers that have more QoS 2 messages outstanding.
+    "max_inflight_messages 100",
     "set_tcp_nodelay true",
     "connection_messages false",
     "log_type error",

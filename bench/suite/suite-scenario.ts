@@ -42,6 +42,9 @@ const FAN_OUT = { pubs: 1, subs: 100, topics: 1, filters: 100, copies: 100 };
 const PAIRS = { pubs: 20, subs: 20, topics: 20, filters: 20 };
 const FOUR_TO_ONE = { pubs: 4, subs: 1, topics: 4, filters: 1, shape: 1 };
 const INTO_NOTHING = { pubs: 4, topics: 4 };
+/** Where few messages per second pass: so that a broker on a virtual machine has compiled its code, as one that runs for days has. */
+const LONG_WARMUP = { warmup: 2_000 };
+const PACED_WARMUP = { warmup: 4_000 };
 const COLLECT = 2;
 const IDLE = 1;
 const RETAINED = 10_000;
@@ -82,7 +85,7 @@ const BATCHED: readonly SuiteScenario[] = [
 );
 
 function windows(qos: 1 | 2): SuiteScenario[] {
-  const both = { pubqos: qos, subqos: qos, ...(qos === 2 ? { clean: 0 } : {}) };
+  const both = { pubqos: qos, subqos: qos, ...(qos === 2 ? { clean: 0, ...LONG_WARMUP } : {}) };
   const one: readonly PeerName[] = qos === 1 ? [...BOTH, "forwarder"] : BOTH;
   const group = `QoS ${qos}`;
   const online = qos === 2 ? "durable session, online" : "clean session";
@@ -130,7 +133,7 @@ function ingest(outstanding: 100 | 1_000): SuiteScenario {
 }
 
 function latency(qos: 0 | 1): SuiteScenario {
-  const measure = { ...PAIRS, rate: 5_000, latency: 1, pubqos: qos, subqos: qos };
+  const measure = { ...PAIRS, rate: 5_000, latency: 1, ...PACED_WARMUP, pubqos: qos, subqos: qos };
   const title = `QoS ${qos}, 20 pairs, 5,000 messages/s in all, from before the write to after the read`;
   const peers = qos === 0 ? FLOOR : BOTH;
   return scenario("Latency at 5,000/s", `latency-qos${qos}`, title, peers, measure);
@@ -144,7 +147,7 @@ function subscriptions(count: number, hot: number): SuiteScenario {
     filters: count,
     shape: 2,
     credit: 20,
-    warmup: 2_000,
+    ...LONG_WARMUP,
   };
   // Topics are seen for the first time during the warm-up, as many as a broker gets through.
   const where = hot > 0 ? `${hot} of the topics` : "all topics in turn";
@@ -164,7 +167,7 @@ function connected(count: number): SuiteScenario {
     `connections-${count}`,
     `QoS 0, ${half} pairs taking turns, 5 messages under way`,
     ["rillmq", "mosquitto", "aedes"],
-    { pubs: half, subs: half, topics: half, filters: half, credit: 5 },
+    { pubs: half, subs: half, topics: half, filters: half, credit: 5, ...LONG_WARMUP },
   );
 }
 

@@ -20,7 +20,10 @@ export function parameterRows(report: SuiteReport): string[][] {
   return [
     ...machineRows(machine),
     ["rounds", `${rounds}${asked}, interleaved, a fresh broker for each run`],
-    ["window", `${seconds} s measured after ${warmupSeconds} s of warm-up`],
+    [
+      "window",
+      `${seconds} s measured after ${warmupSeconds} s of warm-up; 2 s with QoS 2 and in cost growth, 4 s in latency`,
+    ],
     ["took", `${Math.round(tookSeconds / 60)} min`],
     ["data on", machine.dataFileSystem],
     ...report.peers.map(({ name, presence }) =>

@@ -30,7 +30,7 @@ export class DeliveryBlocks {
   #floor = 0;
   #isHeadDirty = false;
 
-  /** `onWanted`: something of it goes with the open group; told once for each. */
+  /** `onWanted`: something of it goes with the open group; told at least once for each. */
   constructor(store: Store, keys: BlockKeys, onWanted: () => void) {
     this.#store = store;
     this.#keys = keys;
@@ -62,6 +62,7 @@ export class DeliveryBlocks {
   /** The same where nobody waits for it. Hot path: per delivery. */
   touchLater(sequence: number): void {
     if (!this.#isHeadDirty) this.#store.sealLater();
+    if (this.#dirty.size === 0) this.#onWanted();
     this.#dirty.add(blockOf(sequence));
   }
 

@@ -90,3 +90,13 @@ test("A consumer is told of what its stream let go, although nothing is appended
   node.flushAll();
   assert.deepEqual(node.consumerLosses, ["c 1..1"]);
 });
+
+test("A delivery's count gets to disk although nothing else changes.", () => {
+  const node = nodeWith(1);
+  node.flushAll();
+  const consumer = node.broker.consumers.get(streamOf(node, "s0"), "c");
+  assert.equal(consumer?.deliveries.inHands, 1);
+  node.crash();
+  const found = node.broker.consumers.get(streamOf(node, "s0"), "c")?.deliveries;
+  assert.deepEqual([found?.inHands, found?.waiting], [1, 0], "hidden from others as promised");
+});

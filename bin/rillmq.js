@@ -1,16 +1,31 @@
 #!/usr/bin/env node
-// Runs what is built in dist/, or src/ through tsx while dist/ is missing or older than src/.
+// Runs what is built in dist/ (the bundle, or the modules that TypeScript made), or src/ through tsx while that is missing or older than src/.
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { setFlagsFromString } from "node:v8";
+
+// What is loaded stays: a young generation that grows meanwhile would only be kept. src/main.ts lets it grow when the broker is ready.
+setFlagsFromString("--semi-space-growth-factor=1");
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const src = join(root, "src");
 const dist = join(root, "dist", "src");
+const bundle = join(root, "dist", "bundle", "rillmq.js");
 
 function fail(text) {
   process.stderr.write(`rillmq: ${text}\n`);
   process.exit(1);
+}
+
+/** The bundle is younger than every source; in an installed package there are no sources. */
+function isBundled() {
+  const made = statSync(bundle, { throwIfNoEntry: false });
+  if (made === undefined) return false;
+  if (!existsSync(src)) return true;
+  return readdirSync(src, { recursive: true })
+    .filter((file) => file.endsWith(".ts"))
+    .every((file) => statSync(join(src, file)).mtimeMs <= made.mtimeMs);
 }
 
 /** Every source has a younger result; in an installed package there are no sources. */
@@ -29,6 +44,7 @@ async function load() {
   if (!existsSync(join(root, "node_modules")) && existsSync(src)) {
     fail("its dependencies are not installed; run: node scripts/setup.mjs");
   }
+  if (isBundled()) return import(pathToFileURL(bundle).href);
   if (isBuilt()) return import(pathToFileURL(join(dist, "cli", "main.js")).href);
   if (!existsSync(src)) fail("this package is incomplete: neither dist/ nor src/ is there");
   try {

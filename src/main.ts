@@ -11,6 +11,7 @@ import { OperatingError } from "./lib/operating-error.ts";
 import { Listeners } from "./listeners.ts";
 import { AdminServer } from "./net/admin-server.ts";
 import { type HttpServer, startHttpServer } from "./net/http-server.ts";
+import { letYoungGrow } from "./start-memory.ts";
 import { type DataFolder, openDataFolder } from "./store/data-folder.ts";
 import { StoreWatch } from "./store-watch.ts";
 import { createLog, type Log } from "./telemetry/log.ts";
@@ -133,6 +134,7 @@ class Server {
     await this.#serveHttp(node, listeners);
     await this.#openAdmin(node, folder);
     watch.ready();
+    letYoungGrow();
     this.#announce(folder);
   }
 

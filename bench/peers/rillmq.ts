@@ -15,6 +15,8 @@ const CROWD = {
   unauthenticatedConnectionsMax: 20_000,
   subscriptionsPerSessionMax: 100_000,
 };
+/** As `npm start` has it. */
+const START_OPTIONS: readonly string[] = ["--max-semi-space-size=4"];
 const SCHEMES = { tcp: "mqtt", tls: "mqtts", websocket: "ws" } as const;
 
 /** RillMQ as this repository has it, with its store in LMDB: PUBACK after the flush. */
@@ -27,7 +29,7 @@ export const rillmq: Peer = {
     return {
       isPresent: true,
       version: packageVersion(),
-      conditions: `on disk (LMDB), ${isBuilt() ? "built" : "from its sources through tsx"}`,
+      conditions: `on disk (LMDB), ${START_OPTIONS.join(" ")}, ${isBuilt() ? "built" : "from its sources through tsx"}`,
     };
   },
 
@@ -56,7 +58,7 @@ export function startRillmq(
   };
   const file = join(folder, "rillmq.yaml");
   writeFileSync(file, JSON.stringify(settings));
-  const args = [...nodeOptions, program, "serve", "--config", file];
+  const args = [...START_OPTIONS, ...nodeOptions, program, "serve", "--config", file];
   return BrokerProcess.startUntilReadyLine(process.execPath, args);
 }
 
@@ -67,7 +69,7 @@ export function packageVersion(): string {
 
 /** Whether bin/rillmq.js takes dist/: it does when that is younger than every source. */
 export function isBuilt(): boolean {
-  const built = statSync(join(ROOT, "dist", "src", "cli", "main.js"), { throwIfNoEntry: false });
+  const built = statSync(join(ROOT, "dist", "bundle", "rillmq.js"), { throwIfNoEntry: false });
   const sources = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
   const modified = sources
     .filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"))

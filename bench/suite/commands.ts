@@ -23,9 +23,9 @@ export interface SuiteOutput {
 /** Builds RillMQ unless it is built, so that it is measured as it is deployed. Throws when it cannot be built. */
 export function buildRillmq(): void {
   if (isBuilt()) return;
-  const command = ["--no-install", "tsc", "-p", "tsconfig.build.json"];
-  const { status, stdout } = spawnSync("npx", command, { cwd: ROOT, encoding: "utf8" });
-  if (status !== 0) throw new Error(`RillMQ cannot be built: ${stdout.trim()}`);
+  const command = [join(ROOT, "scripts", "bundle.mjs"), "--installed"];
+  const { status, stderr } = spawnSync(process.execPath, command, { cwd: ROOT, encoding: "utf8" });
+  if (status !== 0) throw new Error(`RillMQ cannot be built: ${stderr.trim()}`);
 }
 
 /** Scenarios with their peers, and what they are. */

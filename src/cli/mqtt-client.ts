@@ -78,7 +78,7 @@ export async function withClient<Result>(
   timeoutMs: number,
   use: (client: MqttClient) => Promise<Result>,
 ): Promise<Result> {
-  const { connect } = await import("mqtt");
+  const { connect } = (await import("mqtt")).default;
   const { url } = options;
   const client = connect("url" in url ? url.url : "mqtt+unix://", {
     ...("url" in url ? {} : { path: url.socketPath }),

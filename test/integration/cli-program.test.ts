@@ -24,10 +24,11 @@ interface Tree {
   /** Age of the files in minutes; undefined: they are not there. */
   readonly srcAge?: number;
   readonly distAge?: number;
+  readonly bundleAge?: number;
 }
 
 /** A package whose command only says where it was run from and returns 7. */
-function makeTree({ isInstalled, srcAge, distAge }: Tree): string {
+function makeTree({ isInstalled, srcAge, distAge, bundleAge }: Tree): string {
   const tree = join(folder, String(++trees));
   mkdirSync(join(tree, "bin"), { recursive: true });
   cpSync(join(ROOT, "bin", "rillmq.js"), join(tree, "bin", "rillmq.js"));
@@ -48,6 +49,7 @@ function makeTree({ isInstalled, srcAge, distAge }: Tree): string {
     add("src/lib/native.d.ts", "export {};", srcAge);
   }
   if (distAge !== undefined) add("dist/src/cli/main.js", program("dist"), distAge);
+  if (bundleAge !== undefined) add("dist/bundle/rillmq.js", program("bundle"), bundleAge);
   return tree;
 }
 
@@ -70,6 +72,15 @@ test("the program runs its sources when nothing is built or something older", ()
     const { exitCode, stdout } = runTree({ isInstalled: true, srcAge: 1, ...dist });
     assert.deepEqual([exitCode, stdout], [7, "src a b"]);
   }
+});
+
+test("the program runs the bundle while that is younger than its sources, and in an installed package", () => {
+  const fresh = runTree({ isInstalled: true, srcAge: 2, distAge: 1, bundleAge: 1 });
+  assert.deepEqual([fresh.exitCode, fresh.stdout], [7, "bundle a b"]);
+  const old = runTree({ isInstalled: true, srcAge: 2, distAge: 1, bundleAge: 3 });
+  assert.deepEqual([old.exitCode, old.stdout], [7, "dist a b"]);
+  const installed = runTree({ isInstalled: false, bundleAge: 1 });
+  assert.deepEqual([installed.exitCode, installed.stdout], [7, "bundle a b"]);
 });
 
 test("an installed package has no sources and needs none", () => {

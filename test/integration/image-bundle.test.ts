@@ -66,6 +66,19 @@ test("the bundle runs from an empty folder, and finds everything after SIGKILL",
   assert.equal(spawnSync(process.execPath, args, { cwd: folder }).status, 0);
 });
 
+test("the bundle has the clients of the command line, too", async (t) => {
+  const folder = install(t);
+  const running = new Set<ChildProcess>();
+  t.after(() => {
+    for (const child of running) child.kill("SIGKILL");
+  });
+  const { port } = await start(folder, running);
+  const pub = [join(folder, "app", "rillmq.js"), "pub", "--topic", "a", "--message", "b"];
+  const args = [...pub, "--url", `mqtt://127.0.0.1:${port}`, "--qos", "1"];
+  const { status, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: "utf8" });
+  assert.deepEqual([status, stderr], [0, ""]);
+});
+
 test("the bundle is one entry with its parts, two native files and the licences of what is inside", (t) => {
   const folder = install(t);
   const files = readdirSync(join(folder, "app")).filter((file) => !/^rillmq-\w+\.js$/.test(file));

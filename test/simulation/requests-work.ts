@@ -73,8 +73,8 @@ export class RequestsWork implements Work {
     const topic = stage.pick(TOPICS);
     const timeoutMs = 20 + stage.below(1_500);
     const key = stage.payload("x");
-    const cache = stage.chance(0.3)
-      ? { cacheKey: `k${stage.below(2)}`, cacheTtlMs: 1 + stage.below(2_000) }
+    const cache = stage.chance(0.5)
+      ? { cacheKey: "k", cacheTtlMs: 1 + stage.below(600) }
       : undefined;
     const ask = this.book.ask(key, topic, timeoutMs, cache);
     const frame = { op: "request", topic, payload: payloadBytes(key), timeoutMs, ...cache };

@@ -6,6 +6,7 @@ import type { Mutant } from "./mutant.ts";
 import { PACKET_MUTANTS } from "./packet-mutants.ts";
 import { ANSWER_MUTANTS, RECOVERY_MUTANTS, V3_MUTANTS } from "./recovery-mutants.ts";
 import { SESSION_MUTANTS, WILL_MUTANTS } from "./session-mutants.ts";
+import { SIMULATION_MUTANTS } from "./simulation-mutants.ts";
 import { RETAINED_MUTANTS, SHARED_MUTANTS, SUBSCRIPTION_MUTANTS } from "./subscription-mutants.ts";
 
 export const MUTANTS: readonly Mutant[] = [
@@ -22,6 +23,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...RECOVERY_MUTANTS,
   ...V3_MUTANTS,
   ...ANSWER_MUTANTS,
+  ...SIMULATION_MUTANTS,
 ];
 
 /** A few of every kind with quick tests: they show that this machinery works. */

@@ -11,7 +11,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "native-answer-before-flush",
     breaks: "Native clients get their answers before what they acknowledge is on disk.",
-    rule: "docs/native-protocol.md: answers that mean on disk leave when it is so",
+    rule: "Promise: answers that mean on disk leave when it is so",
     file: CONNECTION,
     find: "this.#acks.push(commit, { frame, then });",
     replacement: "this.#acks.push(this.#broker.store.flushedCommit, { frame, then });",
@@ -20,7 +20,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "native-ended-too-early",
     breaks: "A native client that was asked and may still answer is ended.",
-    rule: "docs/native-protocol.md: pings",
+    rule: "Promise: pings",
     file: CONNECTION,
     find: "else if (now >= after(this.#lastReceivedAt, 2 * idleMs)) {",
     replacement: "else if (now >= after(this.#lastReceivedAt, idleMs)) {",
@@ -29,7 +29,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "event-without-credit",
     breaks: "Events come without credit.",
-    rule: "docs/native-protocol.md: subs and credit",
+    rule: "Promise: subs and credit",
     file: EVENTS,
     find: "if (this.credit <= 0 || !this.#caller.hasRoom) {",
     replacement: "if (!this.#caller.hasRoom) {",
@@ -38,7 +38,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "event-twice",
     breaks: "An event comes twice to native subs.",
-    rule: "docs/patterns.md: at most once",
+    rule: "Promise: at most once",
     file: EVENTS,
     find: "    this.#send(message, retained);",
     replacement: "    this.#send(message, retained);\n    this.#send(message, retained);",
@@ -47,7 +47,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "event-drop-not-told",
     breaks: "One event that is dropped is not told.",
-    rule: "docs/native-protocol.md: how many is told",
+    rule: "Promise: how many is told",
     file: EVENTS,
     find: "    this.dropped++;",
     replacement: "    if (this.dropped > 0) this.dropped++;\n    else this.dropped = 2;",
@@ -56,7 +56,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "group-events-without-credit",
     breaks: "In a group an event goes to a member without credit, although another one has some.",
-    rule: "docs/native-protocol.md: one member of each group, one that has credit",
+    rule: "Promise: one member of each group, one that has credit",
     file: "src/broker/shared-subscription.ts",
     find: "return subscriber.hasCredit?.(subscriptionIds) === false ? -1 : outbound.inflightSize;",
     replacement: "return subscriptionIds === undefined ? -1 : outbound.inflightSize;",
@@ -65,7 +65,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "request-two-outcomes",
     breaks: "A request that was answered times out as well.",
-    rule: "docs/patterns.md: one reply or one error",
+    rule: "Promise: one reply or one error",
     file: REQUESTS,
     find: "    this.#leave(pending);\n    this.#context.counts.reply.countIn(said);",
     replacement: "    this.#context.counts.reply.countIn(said);",
@@ -74,7 +74,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "request-deadline-doubled",
     breaks: "A request waits twice as long as it said.",
-    rule: "docs/native-protocol.md: timeout",
+    rule: "Promise: timeout",
     file: REQUESTS,
     find: "const timeoutMs = Math.min(options.timeoutMs, this.#context.limits.timeoutMaxMs);",
     replacement:
@@ -84,7 +84,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "request-to-nobody-waits",
     breaks: "A request that nobody can answer is told so at its deadline only.",
-    rule: "docs/patterns.md: no-responder at once",
+    rule: "Promise: no-responder at once",
     file: REQUESTS,
     find: "if (taken > 0 || !this.#leave(pending)) return;",
     replacement: "if (taken !== 0 || !this.#leave(pending)) return;",
@@ -93,7 +93,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "cached-reply-for-ever",
     breaks: "A cached reply is the answer beyond its time to live.",
-    rule: "docs/native-protocol.md: cacheTtlMs",
+    rule: "Promise: cacheTtlMs",
     file: "src/broker/reply-cache.ts",
     find: "if (entry.until <= this.#clock.now()) return undefined;",
     replacement: "",
@@ -102,7 +102,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "route-in-part",
     breaks: "Some messages to several destinations come to the first of them only.",
-    rule: "docs/patterns.md: all of it is one commit, or nothing",
+    rule: "Promise: all of it is one commit, or nothing",
     file: ROUTING,
     find: 'if (one.kind === "event") continue;',
     replacement:
@@ -112,7 +112,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "route-answered-too-early",
     breaks: "A message to several destinations is answered before it is on disk.",
-    rule: "docs/native-protocol.md: route",
+    rule: "Promise: route",
     file: ROUTING,
     find: "if (kept.commit > commit) commit = kept.commit;",
     replacement: "",
@@ -121,7 +121,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "cursor-skips",
     breaks: "A cursor leaves a record out where it reads on.",
-    rule: "docs/native-protocol.md: consume",
+    rule: "Promise: consume",
     file: "src/native/cursor-sub.ts",
     find: "this.#next = batch.next;",
     replacement: "this.#next = batch.next + 1;",
@@ -130,7 +130,7 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "long-poll-too-long",
     breaks: "A long poll waits longer than it said.",
-    rule: "docs/native-protocol.md: receive",
+    rule: "Promise: receive",
     file: "src/native/queue-receivers.ts",
     find: "const until = after(broker.clock.now(), Math.max(waitMs, leastMs));",
     replacement: "const until = after(broker.clock.now(), 20 + Math.max(waitMs, leastMs));",
@@ -139,10 +139,10 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
   {
     name: "append-duplicates-kept",
     breaks: "An append that is sent again with its identifiers is appended again.",
-    rule: "docs/native-protocol.md: append",
+    rule: "Promise: append",
     file: "src/broker/stream.ts",
     find: "const known = messageId === undefined ? undefined : this.duplicates.find(messageId, now);",
-    replacement: "const known = this.duplicates.find(`${messageId} `, now);",
+    replacement: 'const known = this.duplicates.find("none", now);',
     tests: [SIMULATION],
   },
 ];

@@ -4,6 +4,7 @@ import { DELIVERY_MUTANTS } from "./delivery-mutants.ts";
 import { LIMIT_MUTANTS, RIGHTS_MUTANTS } from "./limit-mutants.ts";
 import type { Mutant } from "./mutant.ts";
 import { PACKET_MUTANTS } from "./packet-mutants.ts";
+import { PATTERN_MUTANTS } from "./pattern-mutants.ts";
 import { ANSWER_MUTANTS, RECOVERY_MUTANTS, V3_MUTANTS } from "./recovery-mutants.ts";
 import { SESSION_MUTANTS, WILL_MUTANTS } from "./session-mutants.ts";
 import { SIMULATION_MUTANTS } from "./simulation-mutants.ts";
@@ -19,6 +20,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...SHARED_MUTANTS,
   ...PACKET_MUTANTS,
   ...LIMIT_MUTANTS,
+  ...PATTERN_MUTANTS,
   ...RIGHTS_MUTANTS,
   ...RECOVERY_MUTANTS,
   ...V3_MUTANTS,

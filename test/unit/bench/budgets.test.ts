@@ -86,3 +86,15 @@ test("a commit syncs twice, however many messages it has", (t) => {
   const twice = { commits: 1, syncs: 2 };
   assert.deepEqual(costs, { one: twice, hundred: twice });
 });
+
+/** Bytes of what stays; they were 9.3 KB, 1.0 KB and 0.6 KB once. */
+const MEMORY_BUDGETS = { connection: 7_000, subscription: 700, filter: 450 };
+
+test("A connection that says nothing and a subscription take little memory", (t) => {
+  const bytes = output("budgets-memory-child.ts", ["--expose-gc"])() as Record<string, number>;
+  for (const [name, budget] of Object.entries(MEMORY_BUDGETS)) {
+    const taken = Math.round(bytes[name] ?? 0);
+    t.diagnostic(`${name}: ${taken} B`);
+    assert.ok(taken > 0 && taken <= budget, `${name}: ${taken} B`);
+  }
+});

@@ -92,12 +92,12 @@ export const PATTERN_MUTANTS: readonly Mutant[] = [
     tests: [TABLE_TEST],
   },
   {
-    name: "stream-filter-unchecked",
-    breaks: "Behind the start of a stream anything may stand for a topic filter.",
+    name: "stream-start-unchecked",
+    breaks: "A stream is read from a time that is none.",
     rule: "Promise: a topic filter that cannot be kept is refused",
     file: TOPICS,
-    find: "if (filter !== undefined && !isTopicFilter(filter)) return undefined;",
-    replacement: "",
+    find: "return Number.isFinite(at) ? { timeAt: at } : undefined;",
+    replacement: "return { timeAt: at };",
     tests: [TABLE_TEST],
   },
   {

@@ -285,6 +285,8 @@ export class ConsumerWorld {
 
   advance(ms: number): void {
     const before = this.now;
+    // A client that says nothing for a minute is given up.
+    for (const client of this.#clients) client.send({ op: "pong" });
     this.node.advance(ms);
     this.model.advance(before, this.now);
   }

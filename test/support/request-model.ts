@@ -43,7 +43,7 @@ export interface Recipients {
 }
 
 const NOBODY: Recipients = { all: [], groups: [] };
-/** What a cached reply takes besides its text, its properties and twice its key. */
+/** What a cached reply takes besides its text and twice its key. */
 const ENTRY_BYTES = 512;
 
 export interface Asked {
@@ -147,13 +147,7 @@ export class RequestModel {
   }
 
   /** Somebody answers; false: nobody waits for it. */
-  answer(
-    request: string,
-    text: string,
-    error: string | undefined,
-    propertyBytes: number,
-    now: number,
-  ): boolean {
+  answer(request: string, text: string, error: string | undefined, now: number): boolean {
     const waiting = this.waiting.get(request);
     if (waiting === undefined) {
       this.counts.late++;
@@ -166,16 +160,16 @@ export class RequestModel {
       this.#tell(requester, `${tag} responder-error: ${error}`);
       return true;
     }
-    if (key !== undefined) this.#keep(key, text, propertyBytes, now + ttlMs);
+    if (key !== undefined) this.#keep(key, text, now + ttlMs);
     this.counts.replied++;
     this.#tell(requester, `${tag} ${text}`);
     return true;
   }
 
-  #keep(key: string, text: string, propertyBytes: number, until: number): void {
+  #keep(key: string, text: string, until: number): void {
     const { cacheBytesMax } = this.limits;
     this.known = this.known.filter((one) => one.key !== key);
-    const bytes = text.length + propertyBytes + 2 * key.length + ENTRY_BYTES;
+    const bytes = text.length + 2 * key.length + ENTRY_BYTES;
     if (bytes > cacheBytesMax / 8) return;
     this.known.push({ key, text, bytes, until });
     while (this.cacheBytes > cacheBytesMax) this.known.shift();

@@ -24,8 +24,6 @@ interface Handle {
   readonly connection: NativeClient | VirtualClient;
   /** The number of the request, or where its answer is published. */
   readonly to: number | string;
-  /** Of the correlation data that comes back with the answer of a native responder. */
-  readonly correlationBytes: number;
   isUsed: boolean;
 }
 
@@ -118,12 +116,11 @@ export class RequestWorld {
 
   #takeNative(index: number): Handle[] {
     const connection = this.#native(index);
-    return connection.takeAll("request").map(({ request: to, payload, correlation, sub }) => {
+    return connection.takeAll("request").map(({ request: to, payload, sub }) => {
       assert.equal(sub, this.#subs[index]);
       return {
         request: textOf(payload),
         ...{ responder: index, connection, to, isUsed: false },
-        correlationBytes: correlation?.length ?? 0,
       };
     });
   }
@@ -135,7 +132,7 @@ export class RequestWorld {
       assert.ok(to !== undefined);
       return {
         request: payload,
-        ...{ responder: index, connection, to, isUsed: false, correlationBytes: 0 },
+        ...{ responder: index, connection, to, isUsed: false },
       };
     });
   }
@@ -153,13 +150,12 @@ export class RequestWorld {
   }
 
   #answerNative(handle: Handle, text: string, error: string | undefined): void {
-    const { request, responder, connection, to, correlationBytes } = handle;
+    const { request, responder, connection, to } = handle;
     const native = this.#native(responder);
     if (native !== connection) return;
     const failure = error === undefined ? {} : { error };
     const frame = { op: "reply", request: to, payload: Buffer.from(text), ...failure };
-    const isTaken =
-      !handle.isUsed && this.model.answer(request, text, error, correlationBytes, this.node.now);
+    const isTaken = !handle.isUsed && this.model.answer(request, text, error, this.node.now);
     handle.isUsed = true;
     const answer = native.ask(frame);
     assert.equal(answer["code"], isTaken ? undefined : "not-found");
@@ -171,7 +167,7 @@ export class RequestWorld {
     this.#lastPacketId = packetId;
     const userProperties: [string, string][] = error === undefined ? [] : [["rill-error", error]];
     device.publish(String(to), text, { qos: 1, packetId, properties: { userProperties } });
-    const isTaken = this.model.answer(request, text, error, 0, this.node.now);
+    const isTaken = this.model.answer(request, text, error, this.node.now);
     assert.deepEqual(device.takeText(), [`puback ${packetId}${isTaken ? "" : " 0x10"}`]);
   }
 
@@ -179,8 +175,7 @@ export class RequestWorld {
   #answerOld({ request, responder, to }: Handle, text: string): void {
     const device = this.#device(responder);
     device.publish(String(to), text);
-    if (this.model.waiting.has(request))
-      this.model.answer(request, text, undefined, 0, this.node.now);
+    if (this.model.waiting.has(request)) this.model.answer(request, text, undefined, this.node.now);
   }
 
   /** A responder answers this filter from now on, instead of what it answered before. */
@@ -246,6 +241,8 @@ export class RequestWorld {
   }
 
   advance(ms: number): void {
+    // A client that says nothing for a minute is given up.
+    for (const native of this.#natives) native.send({ op: "pong" });
     this.node.advance(ms);
     this.model.advance(this.node.now);
   }

@@ -1,5 +1,6 @@
 /** All the ways in which the broker is broken on purpose. */
 import { ACKNOWLEDGEMENT_MUTANTS } from "./acknowledgement-mutants.ts";
+import { CONSUMER_MUTANTS, REQUEST_MUTANTS } from "./consumer-mutants.ts";
 import { DELIVERY_MUTANTS } from "./delivery-mutants.ts";
 import { LIMIT_MUTANTS, RIGHTS_MUTANTS } from "./limit-mutants.ts";
 import type { Mutant } from "./mutant.ts";
@@ -25,6 +26,8 @@ export const MUTANTS: readonly Mutant[] = [
   ...RECOVERY_MUTANTS,
   ...V3_MUTANTS,
   ...ANSWER_MUTANTS,
+  ...CONSUMER_MUTANTS,
+  ...REQUEST_MUTANTS,
   ...SIMULATION_MUTANTS,
 ];
 

@@ -113,10 +113,10 @@ export class ConsumerWorld {
       deliveriesMax: deliveriesMax > 0 ? deliveriesMax : (known?.settings.deliveriesMax ?? 0),
     };
     const isChanged = known === undefined || !isSame(known.settings, settings);
+    // More of them are handed out from the next commit on, or when something else happens before.
+    const isMore = known !== undefined && known.settings.unackedMax < settings.unackedMax;
     const consumer = known ?? this.model.create(name, settings, this.#startOf(from));
     consumer.settings = settings;
-    // More may be unacknowledged than before.
-    if (isChanged) this.model.pump(consumer, this.now);
     let sub: ModelSub | undefined;
     const start = (): void => {
       sub = this.model.start(consumer.key, isGroup, credit, this.now);
@@ -137,6 +137,7 @@ export class ConsumerWorld {
     const commit = this.#ask(client, frame, check, isChanged ? "commit" : "others");
     if (commit <= this.node.store.flushedCommit) start();
     else this.#starting.push({ consumer: consumer.key, client, commit, start });
+    if (isMore) this.flushAll();
   }
 
   #takesPart(client: number, consumer: ModelConsumer): boolean {

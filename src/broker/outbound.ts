@@ -49,6 +49,9 @@ interface RecoveredReplay {
   readonly bytes: Uint8Array;
 }
 
+/** What all sessions share that have none; never written to. */
+const NO_REPLAYS: RecoveredReplay[] = [];
+
 /** Deliveries of one session, for as long as the session lives. */
 export class Outbound implements Congested {
   readonly #store: Store;
@@ -62,7 +65,7 @@ export class Outbound implements Congested {
   /** By topic filter, in the order in which they began. */
   readonly #replays = new LazyMap<string, RetainedReplay>();
   /** QoS 2 deliveries of retained messages that the last run left, until their replay takes them. */
-  #replayed: RecoveredReplay[] = [];
+  #replayed: RecoveredReplay[] = NO_REPLAYS;
   #replayNumber = 0;
   /** In flight before this connection and to be sent again, in order. */
   readonly #resend = new RingBuffer<InflightEntry>();
@@ -168,6 +171,7 @@ export class Outbound implements Congested {
   recoverSent(ordinal: Ordinal, { packetId, state, origin }: SentRecord): void {
     this.#replayNumber = Math.max(this.#replayNumber, ordinal - REPLAY_ORDINALS);
     if (state !== SENT.done) this.#inflight.reserve(packetId);
+    if (this.#replayed === NO_REPLAYS) this.#replayed = [];
     this.#replayed.push({ ordinal, packetId, state, bytes: origin, origin: decodeOrigin(origin) });
   }
 
@@ -209,7 +213,7 @@ export class Outbound implements Congested {
       owed.ordinal = ordinal;
       this.#inflight.add(packetId, owed, "released", undefined).wasSent = true;
     }
-    this.#replayed = [];
+    this.#replayed = NO_REPLAYS;
   }
 
   #settleStep(replay: RetainedReplay, step: ReplayStep, owed: Owed, packetId: number): void {

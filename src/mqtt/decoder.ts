@@ -80,21 +80,8 @@ export class Decoder {
   #headerBytes = 0;
   #isLengthOverlong = false;
   #failure: ProtocolError | undefined;
-  readonly #publish: PublishPacket = {
-    type: PacketType.publish,
-    dup: false,
-    qos: 0,
-    retain: false,
-    packetId: 0,
-    bytes: EMPTY,
-    frameStart: 0,
-    frameEnd: 0,
-    topicStart: 0,
-    topicEnd: 0,
-    payloadStart: 0,
-    payloadEnd: 0,
-    properties: undefined,
-  };
+  /** Made with the first PUBLISH and the same for all that follow: most clients send none for long. */
+  #publish: PublishPacket | undefined;
 
   constructor(options: DecoderOptions) {
     this.role = options.role;
@@ -267,6 +254,7 @@ export class Decoder {
   #decodePublish(bytes: Uint8Array, start: number, bodyStart: number, end: number): PublishPacket {
     // Hot path: per message; allocates nothing without properties.
     const first = bytes[start] ?? 0;
+    this.#publish ??= emptyPublish();
     const publish = this.#publish;
     const qos = ((first >>> 1) & 3) as QoS;
     const topicStart = bodyStart + 2;
@@ -284,7 +272,7 @@ export class Decoder {
     if (this.protocolVersion === ProtocolVersion.v5) {
       if (position < end && bytes[position] === 0) position++;
       else {
-        properties = this.#readPublishProperties(bytes, position, end);
+        properties = this.#readPublishProperties(publish, bytes, position, end);
         position = publish.payloadStart;
       }
     }
@@ -307,11 +295,16 @@ export class Decoder {
   }
 
   /** Also sets `payloadStart`. */
-  #readPublishProperties(bytes: Uint8Array, start: number, end: number): Properties | undefined {
+  #readPublishProperties(
+    publish: PublishPacket,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): Properties | undefined {
     try {
       reader.reset(bytes, start, end);
       const properties = readProperties(reader, PacketType.publish, this);
-      this.#publish.payloadStart = reader.position;
+      publish.payloadStart = reader.position;
       return properties;
     } finally {
       reader.reset();
@@ -343,7 +336,7 @@ export class Decoder {
     this.#chunk = EMPTY;
     this.#position = 0;
     this.#end = 0;
-    this.#publish.bytes = EMPTY;
+    if (this.#publish !== undefined) this.#publish.bytes = EMPTY;
     if (this.#tailBytes === 0 && this.#tail.length > TAIL_BYTES_KEPT_MAX) this.#tail = EMPTY;
     return undefined;
   }
@@ -354,7 +347,7 @@ export class Decoder {
     this.#chunk = copyBytes(this.#chunk, this.#position, this.#end);
     this.#end -= this.#position;
     this.#position = 0;
-    this.#publish.bytes = EMPTY;
+    if (this.#publish !== undefined) this.#publish.bytes = EMPTY;
   }
 
   /**
@@ -390,3 +383,19 @@ export class Decoder {
 
 /** [MQTT-1.5.5-1]; 3.x does not ask for the shortest form. */
 const overlong = (): ProtocolError => malformed("Remaining Length is longer than needed");
+
+const emptyPublish = (): PublishPacket => ({
+  type: PacketType.publish,
+  dup: false,
+  qos: 0,
+  retain: false,
+  packetId: 0,
+  bytes: EMPTY,
+  frameStart: 0,
+  frameEnd: 0,
+  topicStart: 0,
+  topicEnd: 0,
+  payloadStart: 0,
+  payloadEnd: 0,
+  properties: undefined,
+});

@@ -184,9 +184,9 @@ export class Listener {
     });
   }
 
-  #onSocket(accepted: Socket): void {
+  #onSocket(socket: Socket): void {
     const { admission } = this.#options;
-    const socket = this.#isPlain ? readShared(accepted) : accepted;
+    if (this.#isPlain) readShared(socket);
     socket.on("error", ignore);
     this.#options.counters.opened++;
     const isProxied = this.#proxy?.isProxy(socket) === true;

@@ -74,7 +74,11 @@ class PatternRun {
     this.#options = options;
     const station = {
       random: new SeededRandom(options.seed),
-      note: (step: Step) => this.#killPoint?.note(step),
+      note: (step: Step) => {
+        this.#killPoint?.note(step);
+        // Senders that waited because too much was owed go on.
+        if (step === "ack answered") for (const sender of this.#senders) sender.fill();
+      },
       fault: (what: string) => {
         this.#faults.push(what);
       },
@@ -158,8 +162,10 @@ class PatternRun {
     });
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((_, reject) => {
-      const stands = new Error(`no "${step}" in ${STEP_MS_MAX} ms\n${broker.stderr}`);
-      timer = setTimeout(() => reject(stands), STEP_MS_MAX);
+      timer = setTimeout(async () => {
+        const state = await this.#stateOf(broker).catch((error: unknown) => String(error));
+        reject(new Error(`no "${step}" in ${STEP_MS_MAX} ms\n${state}\n${broker.stderr}`));
+      }, STEP_MS_MAX);
     });
     try {
       await Promise.race([struck, late]).catch((error: unknown) => {
@@ -204,6 +210,25 @@ class PatternRun {
     const [url = ""] = broker.urls;
     const all = await Promise.allSettled(this.#clients.map((client) => client.connect(url)));
     for (const one of all) if (one.status === "rejected") throw one.reason;
+  }
+
+  /** What stands still: for whom the ledgers and the broker's queues wait, a line each. */
+  async #stateOf(broker: BrokerProcess): Promise<string> {
+    const clients = this.#clients.map(
+      ({ client }) => `${client.clientId} ${client.isConnected} ${client.waiting}`,
+    );
+    const peeker = new PatternClient("looker", "rill.v1+json");
+    await peeker.connect(broker.urls[0] ?? "");
+    const asked = QUEUES.map(
+      (queue) =>
+        new Promise<string>((resolve) => {
+          peeker.ask({ op: "queue.info", queue }, (answer) => resolve(JSON.stringify(answer)));
+        }),
+    );
+    const infos = await Promise.all(asked);
+    peeker.drop();
+    const owed = `owed ${this.#queueLedger.owed}, in streams ${this.#streamLedger.waiting}`;
+    return [owed, ...clients, ...infos].join("\n");
   }
 
   /** Nothing new is sent; what there is is taken and acknowledged. */

@@ -41,9 +41,12 @@ export class QueueLedger {
   /** Messages that were sent together, without identifiers, and not answered. */
   readonly #torn: (readonly string[])[] = [];
 
-  /** Promised and not settled. */
+  /** Promised, and an acknowledgement was sent whose answer has not come: after a kill nobody knows. */
+  readonly #doubtful = new Set<string>();
+
+  /** Promised, not settled, and not in doubt. */
   get owed(): number {
-    return this.promised - this.settled;
+    return this.promised - this.settled - this.#doubtful.size;
   }
 
   send(payload: string): void {
@@ -66,6 +69,7 @@ export class QueueLedger {
     if (isDuplicate) this.repeated++;
     if (!known.isPromised) this.promised++;
     known.isPromised = true;
+    if (known.acks.size > 0 && known.endedBy === undefined) this.#doubtful.add(payload);
     // What was taken before has its time from then.
     if (!isDuplicate && !known.hasCome) known.notBefore = notBefore;
   }
@@ -97,6 +101,7 @@ export class QueueLedger {
     known.hasCome = true;
     // Whatever was sent to settle an earlier delivery came too late.
     known.acks.clear();
+    this.#doubtful.delete(payload);
     if (deliveryCount > 1) return;
     const last = order.get(queue) ?? 0;
     if (sequence <= last) this.#fault(`${payload} came as ${key} behind ${last}`);
@@ -106,7 +111,10 @@ export class QueueLedger {
   /** A delivery is to be settled. */
   ask(payload: string, how: Settling, delivery: number): void {
     const known = this.#of(payload);
-    if (how === "ack") known.acks.add(delivery);
+    if (how === "ack") {
+      known.acks.add(delivery);
+      if (known.isPromised && known.endedBy === undefined) this.#doubtful.add(payload);
+    }
     if (how === "move") known.movesOpen = 1;
   }
 
@@ -118,6 +126,7 @@ export class QueueLedger {
     if (how === "ack") {
       if (known.endedBy === undefined) this.settled++;
       known.endedBy = delivery;
+      this.#doubtful.delete(payload);
       // It was there to be settled, whatever became of the answer to its sender.
       if (!known.isPromised) this.promised++;
       known.isPromised = true;
@@ -132,6 +141,7 @@ export class QueueLedger {
   refuse(payload: string, how: Settling, delivery: number): void {
     const known = this.#of(payload);
     known.acks.delete(delivery);
+    if (known.acks.size === 0) this.#doubtful.delete(payload);
     if (how === "move") known.movesOpen = 0;
   }
 

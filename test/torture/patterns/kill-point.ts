@@ -35,6 +35,7 @@ const RARE: ReadonlySet<Step> = new Set<Step>([
   "extend answered",
   "last reject",
   "dead letter delivered",
+  "record reject answered",
 ]);
 /** Half of the kills come at once, the others within so many milliseconds: while the disk is written, and behind that. */
 const DELAY_MS_MAX = 5;

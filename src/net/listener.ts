@@ -184,9 +184,9 @@ export class Listener {
     });
   }
 
-  #onSocket(socket: Socket): void {
+  #onSocket(accepted: Socket): void {
     const { admission } = this.#options;
-    if (this.#isPlain) readShared(socket);
+    const socket = this.#isPlain ? readShared(accepted) : accepted;
     socket.on("error", ignore);
     this.#options.counters.opened++;
     const isProxied = this.#proxy?.isProxy(socket) === true;

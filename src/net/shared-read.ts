@@ -1,8 +1,8 @@
 /**
  * Sockets that read into one buffer for all of them. Node's own reading makes a buffer of 64 KiB for each read and a stream's chunk of what
  * came: a third of the broker's own work per small message (see docs/performance-notes.md). `onread` is how Node offers to do without,
- * to who makes the socket; a server's sockets are made by the server. So what `onread` would have set is set on them: fields and a method that
- * are not documented. Where one of them is missing sockets read as usual.
+ * to who makes the socket; a server's sockets are made by the server, so each is made anew around its handle. Where there is no
+ * handle to be had (`_handle` is not documented) sockets are served as they are.
  */
 import { Socket } from "node:net";
 
@@ -11,41 +11,30 @@ const READ_BYTES = 65_536;
 
 const bytes = Buffer.allocUnsafeSlow(READ_BYTES);
 
-type Receive = (this: Socket, chunk: Buffer) => void;
-
-/** Where Node's sockets have the buffer that they read into, and whom they tell; undefined: this Node has them elsewhere. */
-const FIELDS = fieldsOf(new Socket());
-
 /** On a socket that reads into the shared buffer: who gets what comes. */
 const RECEIVE = Symbol("receive");
 
+type Receive = (this: Socket, chunk: Buffer) => void;
+
 interface SharedSocket extends Socket {
-  readonly _handle?: { readonly useUserBuffer?: unknown } | null;
-  [RECEIVE]?: Receive;
+  [RECEIVE]?: Receive | undefined;
 }
 
-/** Both are null on a socket that was not made with `onread`. */
-function fieldsOf(
-  socket: Socket,
-): { readonly buffer: symbol; readonly callback: symbol } | undefined {
-  const own = Object.getOwnPropertySymbols(socket);
-  const named = (name: string): symbol | undefined =>
-    own.find((key) => key.description === name && Reflect.get(socket, key) === null);
-  const buffer = named("kBuffer");
-  const callback = named("kBufferCb");
-  return buffer === undefined || callback === undefined ? undefined : { buffer, callback };
+interface WithHandle {
+  _handle?: object | null;
 }
 
-/**
- * The socket reads into the shared buffer from now on, where that can be had. Call it at once when it was accepted, before anybody listens
- * to what it reads; from then on only `onChunk` tells what comes.
- */
-export function readShared(socket: Socket): void {
-  const { _handle: handle } = socket as SharedSocket;
-  if (FIELDS === undefined || typeof handle?.useUserBuffer !== "function") return;
-  handle.useUserBuffer(bytes);
-  Reflect.set(socket, FIELDS.buffer, bytes);
-  Reflect.set(socket, FIELDS.callback, onRead);
+/** The same connection, reading into the shared buffer where that can be had. Call it at once when the socket was accepted; use only what it returns. */
+export function readShared(accepted: Socket): Socket {
+  const owner = accepted as unknown as WithHandle;
+  const { _handle: handle } = owner;
+  if (handle === undefined || handle === null) return accepted;
+  owner._handle = null;
+  const options = { handle, onread: { buffer: bytes, callback: onRead } };
+  const socket: SharedSocket = new Socket(options as object);
+  socket[RECEIVE] = undefined;
+  accepted.destroy();
+  return socket;
 }
 
 /**
@@ -53,8 +42,7 @@ export function readShared(socket: Socket): void {
  * sockets costs nothing per socket.
  */
 export function onChunk(socket: Socket, receive: Receive): void {
-  const isShared = FIELDS !== undefined && Reflect.get(socket, FIELDS.callback) === onRead;
-  if (isShared) (socket as SharedSocket)[RECEIVE] = receive;
+  if (RECEIVE in socket) socket[RECEIVE] = receive;
   else socket.on("data", receive);
 }
 

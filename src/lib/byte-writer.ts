@@ -7,16 +7,20 @@ const SIZES = [2_048, 16_384, 65_536] as const;
 /** Buffers kept for reuse, per size. */
 const POOLED_MAX = [256, 64, 32] as const;
 
+/** Memory that is not cleared before; in a browser, which has no such, it is. */
+const memory = (size: number): Uint8Array =>
+  typeof Buffer === "function" ? Buffer.allocUnsafeSlow(size) : new Uint8Array(size);
+
 const pools: Uint8Array[][] = [[], [], []];
 
 function allocate(size: number): Uint8Array {
   for (let i = 0; i < SIZES.length; i++) {
     const pooledSize = SIZES[i] ?? 0;
-    if (size <= pooledSize) return pools[i]?.pop() ?? Buffer.allocUnsafeSlow(pooledSize);
+    if (size <= pooledSize) return pools[i]?.pop() ?? memory(pooledSize);
   }
   let rounded = 131_072;
   while (rounded < size) rounded *= 2;
-  return Buffer.allocUnsafeSlow(rounded);
+  return memory(rounded);
 }
 
 /** Gives a buffer back for reuse. Nobody may hold a view of it any more. */

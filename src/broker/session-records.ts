@@ -221,7 +221,9 @@ export function decodeReferences(value: Uint8Array): Reference[] | undefined {
     const retain = (flags & 4) !== 0;
     const sent = (flags >>> SENT_SHIFT) & 3;
     const packetId = sent === 0 ? 0 : reader.readVarint();
-    if ((sent !== 0 && packetId === 0) || packetId > PACKET_ID_MAX) reader.isBroken = true;
+    // Sent with anything but QoS 2, or without an identifier: no broker wrote that.
+    if (sent !== 0 && (qos !== 2 || packetId === 0)) reader.isBroken = true;
+    if (packetId > PACKET_ID_MAX) reader.isBroken = true;
     references.push({
       log,
       sequence,

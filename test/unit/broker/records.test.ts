@@ -51,8 +51,9 @@ const references = fc
   )
   .map((list) => {
     let ordinal = 0;
-    return list.map(({ step, log, sequence, delivery, ...rest }): Reference => {
+    return list.map(({ step, log, sequence, delivery: drawn, ...rest }): Reference => {
       ordinal += step;
+      const delivery = rest.qos === 2 ? drawn : { sent: 0, packetId: 0 };
       return {
         ...rest,
         ...delivery,
@@ -99,7 +100,7 @@ test("Any bytes, and any record cut short, are references or damaged, never an e
   );
 });
 
-test("References that nothing could send are damaged: QoS 3, a subscription or packet identifier out of range.", () => {
+test("References that nothing could send are damaged: QoS 3, identifiers out of range, sent without QoS 2.", () => {
   const reference = {
     log: 1 as LogId,
     sequence: 1 as Sequence,
@@ -119,9 +120,11 @@ test("References that nothing could send are damaged: QoS 3, a subscription or p
   assert.equal(isRead({ subscriptionIds: [1, 268_435_455] }), true);
   assert.equal(isRead({ subscriptionIds: [1, 0] }), false);
   assert.equal(isRead({ subscriptionIds: [268_435_456] }), false);
-  assert.equal(isRead({ sent: 2, packetId: 65_535 }), true);
-  assert.equal(isRead({ sent: 2, packetId: 0 }), false);
-  assert.equal(isRead({ sent: 2, packetId: 65_536 }), false);
+  assert.equal(isRead({ qos: 2, sent: 2, packetId: 65_535 }), true);
+  assert.equal(isRead({ qos: 2, sent: 2, packetId: 0 }), false);
+  assert.equal(isRead({ qos: 2, sent: 2, packetId: 65_536 }), false);
+  assert.equal(isRead({ qos: 1, sent: 2, packetId: 1 }), false);
+  assert.equal(isRead({ qos: 0, sent: 1, packetId: 1 }), false);
 });
 
 test("A QoS 2 delivery under way is damaged when its state or packet identifier makes no sense.", () => {

@@ -55,7 +55,7 @@ import { openLmdbStore } from "./store/lmdb-store.ts";
 import type { LogStore } from "./store/log-store.ts";
 import { isDamage } from "./store/salvage/store-damage.ts";
 import type { Log } from "./telemetry/log.ts";
-import type { MetricsSource } from "./telemetry/metrics.ts";
+import type { MetricsSource } from "./telemetry/metrics-source.ts";
 import type { Uplink } from "./uplink/uplink.ts";
 
 /** Between attempts to open the store again. */

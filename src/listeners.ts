@@ -11,7 +11,7 @@ import { NetworkCounters } from "./net/network-counters.ts";
 import { OutputBudget } from "./net/output-budget.ts";
 import type { WebSocketProtocol } from "./net/websocket-stage.ts";
 import type { Log } from "./telemetry/log.ts";
-import type { NetworkView } from "./telemetry/metrics.ts";
+import type { NetworkView } from "./telemetry/metrics-source.ts";
 
 type ListenerConfig = Config["listeners"][number];
 

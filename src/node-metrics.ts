@@ -9,7 +9,7 @@ import type {
   QueueView,
   RequestView,
   StreamView,
-} from "./telemetry/metrics.ts";
+} from "./telemetry/metrics-source.ts";
 import type { Uplink } from "./uplink/uplink.ts";
 
 /** Sessions with and without a connection. */

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { Counters } from "../../../src/broker/counters.ts";
 import type { Message } from "../../../src/broker/message.ts";
 import { newPatternCounts, PatternCounts } from "../../../src/broker/pattern-counts.ts";
-import { createMetrics, type MetricsSource } from "../../../src/telemetry/metrics.ts";
+import { createMetrics } from "../../../src/telemetry/metrics.ts";
+import type { MetricsSource } from "../../../src/telemetry/metrics-source.ts";
 
 function sourceOf(
   counters: Counters,

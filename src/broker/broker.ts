@@ -20,12 +20,12 @@ import type { BrokerOptions } from "./broker-options.ts";
 import { Congestion } from "./congestion.ts";
 import { Consumers } from "./consumers.ts";
 import { Counters } from "./counters.ts";
-import { DeferredDeliveries } from "./deferred-deliveries.ts";
 import type { GiveUpReason } from "./deliveries.ts";
 import type { Due } from "./due.ts";
 import { DuplicateWindows } from "./duplicate-windows.ts";
+import { FanOut, mayReceive } from "./fan-out.ts";
 import type { PatternLimits } from "./limits.ts";
-import { copyMessage, type Message, type QoS } from "./message.ts";
+import { copyMessage, type Message } from "./message.ts";
 import { trimFreeLogs } from "./named-logs.ts";
 import { NumberedRecords } from "./numbered-records.ts";
 import type { Outbound } from "./outbound.ts";
@@ -33,12 +33,13 @@ import { type OutboundEvents, outboundEventsOf } from "./outbound-events.ts";
 import { newPatternCounts } from "./pattern-counts.ts";
 import { PatternSubscriptions } from "./pattern-subscriptions.ts";
 import { isPatternTopic } from "./pattern-topics.ts";
+import { hasDurable, PublishOutcome, PublishRoom } from "./publish-room.ts";
 import { Queues } from "./queues.ts";
 import { ReadBudget } from "./read-budget.ts";
 import { Requests } from "./requests.ts";
 import { RetainedMessages } from "./retained-messages.ts";
 import { type AcceptedEvent, Routing } from "./routing.ts";
-import { lowerQos, type Session } from "./session.ts";
+import type { Session } from "./session.ts";
 import {
   type ConnectRefusal,
   type ConnectRequest,
@@ -69,10 +70,6 @@ import { Wills } from "./wills.ts";
 const CHORES_INTERVAL_MS = 1_000;
 /** The same while much is copied into spills. */
 const SPILL_INTERVAL_MS = 100;
-
-/** What became of a publish. */
-export const PublishOutcome = { accepted: 0, noSubscribers: 1, hold: 2, refused: 3 } as const;
-export type PublishOutcome = (typeof PublishOutcome)[keyof typeof PublishOutcome];
 
 /** Somebody who reads logs by a cursor of its own. */
 export interface FlushReader {
@@ -110,10 +107,8 @@ export class Broker implements StoreEvents {
   readonly #numbers: NumberedRecords;
   readonly #wills: Wills;
   readonly #system: SysTopics | undefined;
-  /** Sessions with references for the open group; and for the sealed one. */
-  #staged: Session[] = [];
-  #sealed: Session[] = [];
-  readonly #deferred = new DeferredDeliveries();
+  readonly #fanOut: FanOut;
+  readonly #room: PublishRoom;
   readonly #congestion = new Congestion(this.deadlines);
   /** Sessions with room or work for the end of the turn. */
   readonly #dirty = new Set<Session>();
@@ -136,6 +131,7 @@ export class Broker implements StoreEvents {
     const { store, clock, limits } = options;
     this.#readBudget = new ReadBudget(store);
     const { deadlines, counters } = this;
+    this.#fanOut = new FanOut(store, this.authorizer, counters);
     this.duplicates = new DuplicateWindows(store, clock, limits.patterns.duplicates, (count) => {
       counters.identifiersForgotten += count;
     });
@@ -173,6 +169,7 @@ export class Broker implements StoreEvents {
     this.subscriptions = new Subscriptions(store, clock, limits, index, this.retained);
     this.queues = this.#createQueues();
     this.consumers = this.#createConsumers();
+    this.#room = new PublishRoom(store, this.#fanOut, this.retained, this.queues, limits.outbound);
     this.requests = this.#createRequests();
     this.routing = this.#createRouting();
   }
@@ -294,15 +291,11 @@ export class Broker implements StoreEvents {
       if (revoked.length > 0) this.subscriptions.unsubscribe(session, revoked, []);
       for (const topicFilter of revoked) this.#options.onSubscriptionRevoked(session, topicFilter);
       count += revoked.length;
-      const mayReceive = (topic: Topic): boolean => this.#mayReceive(session, topic);
-      session.outbound.recheck(this.authorizer.isOpen ? undefined : mayReceive);
+      const isAllowed = (topic: Topic): boolean => mayReceive(this.authorizer, session, topic);
+      session.outbound.recheck(this.authorizer.isOpen ? undefined : isAllowed);
       session.subscriber?.onRulesChanged?.();
     }
     return count;
-  }
-
-  #mayReceive({ principal, clientId }: Session, topic: Topic): boolean {
-    return this.authorizer.mayReceive(principal, clientId, topic.text);
   }
 
   subscribe(session: Session, request: SubscribeRequest): CommitNumber {
@@ -340,7 +333,7 @@ export class Broker implements StoreEvents {
     const isReply = this.requests.takesConvention(message);
     if (message.qos === 0 && stream === undefined && !message.retain && !isQueued) {
       message.topic.messages++;
-      for (const target of route) this.#deliverQos0(message, target, publisher);
+      for (const target of route) this.#fanOut.deliverQos0(message, target, publisher);
       return PublishOutcome.accepted;
     }
     const outcome = this.#publishDurably(message, publisher, route, stream);
@@ -394,8 +387,8 @@ export class Broker implements StoreEvents {
       check: (message, publisher) => {
         const route = this.#tree.route(message.topic);
         const stream = streams.of(message.topic);
-        if (!this.#needsStore(message, publisher, route, stream)) return undefined;
-        const refusal = this.#refusal(message, stream, route, publisher);
+        if (!this.#room.needsStore(message, publisher, route, stream)) return undefined;
+        const refusal = this.#room.refusal(message, stream, route, publisher);
         if (refusal === PublishOutcome.accepted) return undefined;
         return refusal === PublishOutcome.hold ? "busy" : "full";
       },
@@ -443,7 +436,8 @@ export class Broker implements StoreEvents {
       deadlines: this.deadlines,
       isWanted: () => this.#tree.hasFirstLevel("$SYS"),
       publish: (message) => {
-        for (const target of this.#tree.route(message.topic)) this.#deliver(message, target, 0);
+        for (const target of this.#tree.route(message.topic))
+          this.#fanOut.deliver(message, target, 0);
       },
       core: () => ({
         clientsConnected: this.sessions.online,
@@ -536,12 +530,7 @@ export class Broker implements StoreEvents {
   onSealing(commit: CommitNumber): void {
     this.#options.onSealing();
     this.retained.stageDirty();
-    this.#sealed = this.#staged;
-    this.#staged = [];
-    for (const session of this.#sealed) {
-      session.isStaged = false;
-      if (!session.hasEnded) session.outbound.seal(commit);
-    }
+    this.#fanOut.seal(commit);
     const marked = this.#marked;
     this.#marked = [];
     for (const outbound of marked) outbound.sealMarked();
@@ -552,11 +541,9 @@ export class Broker implements StoreEvents {
 
   onFlushed(commit: CommitNumber): void {
     this.#readBudget.begin();
-    const sealed = this.#sealed;
-    this.#sealed = [];
-    for (const session of sealed) if (!session.hasEnded) session.outbound.flushed();
+    this.#fanOut.flushed();
     this.shared.flushed();
-    this.#deliverDeferred(commit);
+    this.#fanOut.deliverDeferred(commit);
     const waiting = this.#waiting;
     this.#waiting = new Set();
     for (const outbound of waiting) outbound.pump();
@@ -602,14 +589,14 @@ export class Broker implements StoreEvents {
     stream: Stream | undefined,
   ): PublishOutcome {
     if (message.qos > 0 && this.#congestion.holds(route, publisher)) return PublishOutcome.hold;
-    if (this.#needsStore(message, publisher, route, stream)) {
-      const refusal = this.#refusal(message, stream, route, publisher);
+    if (this.#room.needsStore(message, publisher, route, stream)) {
+      const refusal = this.#room.refusal(message, stream, route, publisher);
       if (refusal === PublishOutcome.hold) return refusal;
       if (refusal === PublishOutcome.refused) {
         if (message.qos > 0) return refusal;
         // QoS 0 promises nothing: those who listen get it, the log does not.
         this.counters.droppedNotStored++;
-        for (const target of route) this.#deliverQos0(message, target, publisher);
+        for (const target of route) this.#fanOut.deliverQos0(message, target, publisher);
         return PublishOutcome.accepted;
       }
     }
@@ -617,53 +604,6 @@ export class Broker implements StoreEvents {
     return route.length === 0 && stream === undefined && !this.queues.takes(message.topic)
       ? PublishOutcome.noSubscribers
       : PublishOutcome.accepted;
-  }
-
-  #needsStore(
-    message: Message,
-    publisher: Session | undefined,
-    route: readonly RouteTarget<TreeSubscriber>[],
-    stream: Stream | undefined,
-  ): boolean {
-    return (
-      stream !== undefined ||
-      message.retain ||
-      this.queues.takes(message.topic) ||
-      (message.qos === 2 && publisher?.isDurable === true) ||
-      (message.qos > 0 && hasDurable(route))
-    );
-  }
-
-  /** A durable session on the route is to refuse messages and is full. Hot path: per durable message. */
-  #wouldDrop(
-    route: readonly RouteTarget<TreeSubscriber>[],
-    publisher: Session | undefined,
-  ): boolean {
-    if (this.#options.limits.outbound.backlogWhenFull !== "reject") return false;
-    for (const { qos, ownQos, subscriber } of route) {
-      const granted = subscriber === publisher ? ownQos : qos;
-      const backlog = subscriber.kind === "shared" ? subscriber : subscriber.outbound;
-      if (granted > 0 && backlog.refuses) return true;
-    }
-    return false;
-  }
-
-  #refusal(
-    message: Message,
-    stream: Stream | undefined,
-    route: readonly RouteTarget<TreeSubscriber>[],
-    publisher: Session | undefined,
-  ): PublishOutcome {
-    const refusal = this.#store.refusal();
-    if (refusal === "pending-full" || this.#deferred.isFull) {
-      return PublishOutcome.hold;
-    }
-    if (refusal !== undefined || stream?.isFull === true) return PublishOutcome.refused;
-    if (this.queues.of(message.topic).some((queue) => queue.isFull)) return PublishOutcome.refused;
-    if (message.retain && !this.retained.hasRoom(message, publisher?.principal))
-      return PublishOutcome.refused;
-    if (message.qos > 0 && this.#wouldDrop(route, publisher)) return PublishOutcome.refused;
-    return PublishOutcome.accepted;
   }
 
   /** Stages and delivers. Hot path: per message with QoS above 0 or with durable interest. */
@@ -688,7 +628,7 @@ export class Broker implements StoreEvents {
     const isDeferred = qos === 2 && (isStored || publisher?.isDurable === true);
     const deferred = isDeferred ? copyMessage(message) : undefined;
     for (const target of route) {
-      this.#hand(message, publisher, target, record, deferred);
+      this.#fanOut.hand(message, publisher, target, record, deferred);
     }
   }
 
@@ -696,98 +636,6 @@ export class Broker implements StoreEvents {
   #labelled(message: Message): Message {
     const { text } = message.topic;
     return { ...message, topic: this.topics.of(text.slice(text.indexOf("/") + 1)) };
-  }
-
-  /** One copy to one subscriber. Hot path: per message and subscriber. */
-  #hand(
-    message: Message,
-    publisher: Session | undefined,
-    all: RouteTarget<TreeSubscriber>,
-    record: LogRecord | undefined,
-    deferred: Message | undefined,
-  ): void {
-    const session = all.subscriber;
-    const granted = session === publisher ? all.ownQos : all.qos;
-    if (granted === -1) return;
-    const target = session === publisher ? (all.own ?? all) : all;
-    const qos = lowerQos(message.qos, granted);
-    if (qos > 0 && session.isDurable) {
-      if (record !== undefined) this.#stage(record, qos, message, target);
-    } else if (deferred !== undefined) {
-      const commit = this.#store.openCommit;
-      const rulesVersion = this.authorizer.version;
-      this.#deferred.push({ commit, message: deferred, target, qos, rulesVersion });
-    } else {
-      this.#deliver(message, target, qos);
-    }
-  }
-
-  #stage(record: LogRecord, qos: QoS, message: Message, target: RouteTarget<TreeSubscriber>): void {
-    const session = target.subscriber;
-    if (session.kind === "shared") {
-      session.stage(record, message);
-      return;
-    }
-    if (!session.isStaged) {
-      session.isStaged = true;
-      this.#staged.push(session);
-    }
-    const retain = message.retain && target.retainAsPublished;
-    if (session.outbound.isReplaying) session.outbound.noteNewer(message.topic.text);
-    session.outbound.stage(record, qos, retain, target.subscriptionIds);
-  }
-
-  /** Hot path: per QoS 0 message and subscriber. */
-  #deliverQos0(
-    message: Message,
-    target: RouteTarget<TreeSubscriber>,
-    publisher: Session | undefined,
-  ): void {
-    const isOwn = target.subscriber === publisher;
-    if (isOwn && target.ownQos === -1) return;
-    this.#deliver(message, isOwn ? (target.own ?? target) : target, 0);
-  }
-
-  #deliver(message: Message, target: RouteTarget<TreeSubscriber>, qos: QoS): void {
-    const session = target.subscriber;
-    if (session.kind === "shared") {
-      session.deliver(message, qos);
-      return;
-    }
-    const { subscriber } = session;
-    const retain = message.retain && target.retainAsPublished;
-    if (qos > 0) {
-      const isTaken = session.outbound.offer(message, qos, retain, target.subscriptionIds);
-      if (session.outbound.isReplaying) session.outbound.noteNewer(message.topic.text);
-      // The session ends with its connection and cannot be given what it was promised: so it ends now.
-      if (!isTaken) session.owner?.end("quota-exceeded");
-      return;
-    }
-    if (subscriber === undefined) return;
-    if (!subscriber.hasRoom) {
-      this.counters.droppedSlowSubscriber++;
-      subscriber.missed?.(target.subscriptionIds);
-      return;
-    }
-    if (session.outbound.isReplaying) session.outbound.noteNewer(message.topic.text);
-    this.counters.messagesDeliveredQos0++;
-    subscriber.deliver(message, 0, 0, false, retain, target.subscriptionIds);
-  }
-
-  #deliverDeferred(commit: CommitNumber): void {
-    const deferred = this.#deferred;
-    for (let next = deferred.take(commit); next !== undefined; next = deferred.take(commit)) {
-      const session = next.target.subscriber;
-      if (session.hasEnded) continue;
-      const isStale = next.rulesVersion !== this.authorizer.version;
-      // Those who may not receive it are not in a shared subscription any more.
-      const isAsked = isStale && session.kind === "session";
-      if (isAsked && !this.#mayReceive(session, next.message.topic)) {
-        this.counters.droppedNotAuthorized++;
-      } else {
-        this.#deliver(next.message, next.target, next.qos);
-      }
-    }
   }
 
   #resumeHeld(): void {
@@ -822,10 +670,3 @@ export class Broker implements StoreEvents {
 }
 
 const laterOf = (a: CommitNumber, b: CommitNumber): CommitNumber => (a > b ? a : b);
-
-function hasDurable(route: readonly RouteTarget<TreeSubscriber>[]): boolean {
-  for (const target of route) {
-    if (target.qos > 0 && target.subscriber.isDurable) return true;
-  }
-  return false;
-}

@@ -1,5 +1,5 @@
 /** PUBLISH from a client: its topic, its quota, what the broker says to it, and which acknowledgement it earns. */
-import { type Broker, PublishOutcome } from "../broker/broker.ts";
+import type { Broker } from "../broker/broker.ts";
 import type { Message } from "../broker/message.ts";
 import {
   isNamedPattern,
@@ -8,6 +8,7 @@ import {
   QUEUE_TOPIC,
   STREAM_TOPIC,
 } from "../broker/pattern-topics.ts";
+import { PublishOutcome } from "../broker/publish-room.ts";
 import { isReplyTopic } from "../broker/reply-topics.ts";
 import type { Session } from "../broker/session.ts";
 import { type CommitNumber, NO_COMMIT } from "../broker/store.ts";

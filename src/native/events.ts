@@ -1,6 +1,7 @@
 /** Events: publishing them, and subs that get them at most once, within their credit; what finds none is dropped, and that is told. */
-import { PublishOutcome } from "../broker/broker.ts";
+
 import type { Message } from "../broker/message.ts";
+import { PublishOutcome } from "../broker/publish-room.ts";
 import type { Topic } from "../broker/topic.ts";
 import type { Caller } from "./caller.ts";
 import {

@@ -2,6 +2,7 @@
 import type { Mutant } from "./mutant.ts";
 
 const BROKER = "src/broker/broker.ts";
+const FAN_OUT = "src/broker/fan-out.ts";
 const OUTBOUND = "src/broker/outbound.ts";
 const PROPERTIES = "src/mqtt/message-properties.ts";
 const DELIVER_TEST = "test/unit/mqtt/connection-deliver.test.ts";
@@ -15,7 +16,7 @@ export const DELIVERY_MUTANTS: readonly Mutant[] = [
     breaks:
       "Messages come with the QoS they were published with, although a lower one was granted.",
     rule: "MQTT-3.8.4-8",
-    file: BROKER,
+    file: FAN_OUT,
     find: "const qos = lowerQos(message.qos, granted);",
     replacement: "const qos = message.qos;",
     tests: [`${SUBSCRIBE_TEST}: Messages come with the lower of the QoS`],
@@ -24,7 +25,7 @@ export const DELIVERY_MUTANTS: readonly Mutant[] = [
     name: "deliver-at-granted-qos",
     breaks: "Messages come with the granted QoS, although they were published with a lower one.",
     rule: "MQTT-3.8.4-8",
-    file: BROKER,
+    file: FAN_OUT,
     find: "const qos = lowerQos(message.qos, granted);",
     replacement: "const qos = granted;",
     tests: [`${SUBSCRIBE_TEST}: Messages come with the lower of the QoS`],

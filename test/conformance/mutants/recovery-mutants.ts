@@ -183,7 +183,7 @@ export const RECOVERY_MUTANTS: readonly Mutant[] = [
     name: "backlog-of-absent-session-lost",
     breaks: "What a session has not been sent when its client leaves is gone.",
     rule: "MQTT-4.5.0-1",
-    file: "src/broker/broker.ts",
+    file: "src/broker/fan-out.ts",
     find: "if (qos > 0 && session.isDurable) {",
     replacement:
       'if (qos > 0 && session.isDurable && (session.kind === "shared" || session.subscriber !== undefined)) {',

@@ -4,6 +4,7 @@ import type { Mutant } from "./mutant.ts";
 const TREE = "src/broker/subscription-tree.ts";
 const SUBSCRIPTIONS = "src/broker/subscriptions.ts";
 const BROKER = "src/broker/broker.ts";
+const FAN_OUT = "src/broker/fan-out.ts";
 const TREE_TEST = "test/property/subscription-tree.test.ts";
 const DELIVER_TEST = "test/unit/mqtt/connection-deliver.test.ts";
 const ANSWERS_TEST = "test/unit/mqtt/connection-answers.test.ts";
@@ -86,7 +87,7 @@ export const SUBSCRIPTION_MUTANTS: readonly Mutant[] = [
     name: "no-local-ignored",
     breaks: "A client gets its own messages in spite of No Local, with QoS 1 and 2.",
     rule: "MQTT-3.8.3-3",
-    file: BROKER,
+    file: FAN_OUT,
     find: "const granted = session === publisher ? all.ownQos : all.qos;",
     replacement: "const granted = all.qos;",
     tests: [DELIVER_TEST, ANSWERS_TEST],
@@ -95,7 +96,7 @@ export const SUBSCRIPTION_MUTANTS: readonly Mutant[] = [
     name: "no-local-ignored-at-qos0",
     breaks: "A client gets its own messages in spite of No Local, with QoS 0.",
     rule: "MQTT-3.8.3-3",
-    file: BROKER,
+    file: FAN_OUT,
     find: "if (isOwn && target.ownQos === -1) return;",
     replacement: "",
     tests: [ANSWERS_TEST, DELIVER_TEST],

@@ -2,7 +2,8 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { parseArgs } from "node:util";
+import { Argument, Command } from "commander";
+import { numberAbove } from "../firmware-sim/option-values.ts";
 import { LoadGenerator } from "./patterns/load-generator.ts";
 import type { Pattern } from "./patterns/load-order.ts";
 import { measure, OUTSTANDING, PATTERNS } from "./patterns/pattern-figures.ts";
@@ -22,32 +23,28 @@ const SHOWN = 25;
 const INTERVAL_US = 200;
 const WARMUP_MS = 1_000;
 
-function usage(text: string): never {
-  const names = [
-    ...SUITE_SCENARIOS.map(({ name }) => name),
-    ...PATTERNS.map((pattern) => `patterns-${pattern}`),
-  ].join(" ");
-  process.stderr.write(
-    `${text}\nnpm run profile -- SCENARIO [--seconds S] [--no-build]\n${names}\n`,
-  );
-  process.exit(EXIT_USAGE);
+const NAMES = [
+  ...SUITE_SCENARIOS.map(({ name }) => name),
+  ...PATTERNS.map((pattern) => `patterns-${pattern}`),
+];
+
+interface Options {
+  readonly name: string;
+  readonly seconds: number;
+  readonly build: boolean;
 }
 
-function options(): { readonly name: string; readonly seconds: number; readonly build: boolean } {
-  try {
-    const { values, positionals } = parseArgs({
-      allowPositionals: true,
-      options: {
-        seconds: { type: "string", default: "5" },
-        "no-build": { type: "boolean", default: false },
-      },
-    });
-    const seconds = Number(values.seconds);
-    if (!(seconds > 0 && seconds <= 100)) usage("Expected up to 100 seconds.");
-    return { name: positionals[0] ?? "", seconds, build: !values["no-build"] };
-  } catch (error) {
-    return usage((error as Error).message);
-  }
+/** Ends the process after help and on wrong usage. */
+function options(): Options {
+  const command = new Command("profile")
+    .description("Says which functions of the broker take its processor time.")
+    .addArgument(new Argument("<scenario>", "what happens meanwhile").choices(NAMES))
+    .option("--seconds <n>", "how long it is watched", numberAbove(0, 100), 5)
+    .option("--no-build", "profile what was built before")
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : EXIT_USAGE))
+    .parse();
+  const { seconds, build } = command.opts<Omit<Options, "name">>();
+  return { name: command.args[0] ?? "", seconds, build };
 }
 
 process.on("SIGINT", () => process.exit(130));
@@ -111,7 +108,6 @@ async function profilePattern(
 const { name, seconds, build } = options();
 const pattern = PATTERNS.find((one) => `patterns-${one}` === name);
 const scenario = SUITE_SCENARIOS.find((one) => one.name === name);
-if (scenario === undefined && pattern === undefined) usage(`There is no scenario ${name}.`);
 if (build) buildRillmq();
 const folder = join(RESULTS, `profile-${process.pid}`);
 mkdirSync(folder, { recursive: true });

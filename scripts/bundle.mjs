@@ -28,7 +28,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { Command, Option } from "commander";
 import { build } from "esbuild";
 
 const self = fileURLToPath(import.meta.url);
@@ -254,17 +254,21 @@ export async function bundle({ arch, out }) {
 }
 
 async function main() {
-  const { values } = parseArgs({
-    options: {
-      arch: { type: "string", default: process.arch },
-      out: { type: "string", default: join(root, "dist-bundle") },
-      installed: { type: "boolean" },
-      "if-older": { type: "boolean" },
-    },
-  });
+  const values = new Command("bundle")
+    .description("Makes the broker one small folder.")
+    .addOption(
+      new Option("--arch <arch>", "processor").choices(ARCHITECTURES).default(process.arch),
+    )
+    .option("--out <folder>", "where to", join(root, "dist-bundle"))
+    .option("--installed", "what bin/rillmq.js runs beside node_modules, in dist/bundle/")
+    .option("--if-older", "with --installed: not when it is younger than all sources")
+    .addHelpText("after", "\nExits 0 when it is made, 1 when it is not, 2 on wrong usage.")
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+    .parse()
+    .opts();
   if (values.installed === true) {
     const installed = join(root, "dist", "bundle");
-    if (values["if-older"] !== true || !isFresh(installed)) await bundleInstalled(installed);
+    if (values.ifOlder !== true || !isFresh(installed)) await bundleInstalled(installed);
     return;
   }
   const out = resolve(values.out);

@@ -21,7 +21,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { Command, Option } from "commander";
 import { bundle } from "./bundle.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -210,16 +210,24 @@ function canPull(base) {
 }
 
 async function main() {
-  const { values } = parseArgs({
-    options: {
-      arch: { type: "string", default: process.arch === "arm64" ? "arm64" : "amd64" },
-      base: { type: "string" },
-      tag: { type: "string" },
-      layout: { type: "string" },
-    },
-  });
+  const values = new Command("image")
+    .description("Builds the container image with buildah.")
+    .addOption(
+      new Option("--arch <arch>", "processor")
+        .choices(Object.keys(NODE_ARCH))
+        .default(process.arch === "arm64" ? "arm64" : "amd64"),
+    )
+    .option(
+      "--base <image>",
+      "base image; debian: put together from packages (default: Node.js' own image when it can be pulled)",
+    )
+    .option("--tag <name>", "name of the image (default: localhost/rillmq:ARCH)")
+    .option("--layout <folder>", "only lay out what the image adds to its base")
+    .addHelpText("after", "\nExits 0 when it is built, 1 when it is not, 2 on wrong usage.")
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+    .parse()
+    .opts();
   const { arch } = values;
-  if (!(arch in NODE_ARCH)) fail(`--arch is arm64 or amd64, not ${arch}`);
   if (values.layout !== undefined) return layOut(arch, resolve(values.layout));
   if (!isInstalled("buildah")) {
     fail(

@@ -94,6 +94,12 @@ if (first === INNER) {
   } else {
     process.exitCode = await runFiles(files);
   }
+} else if (process.argv.includes("--help") || process.argv.includes("-h")) {
+  process.stdout.write(
+    "npm test [-- WORD…]  runs the test files whose paths have one of the words, all without\n\n" +
+      "Exits 0 when all passed, 1 when a test failed, a file ran no test or none has the word.\n" +
+      "RILLMQ_REQUIRE_ALL=1: a test that is skipped is a failure.\n",
+  );
 } else {
   restart(process.argv.slice(2));
 }

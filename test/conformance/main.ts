@@ -1,14 +1,10 @@
 /**
  * Coverage by statement: `npm run conformance` runs every test that names statements and says per version how many are covered, not
  * applicable and missing. Ends with 1 when one is missing or a test failed.
- *
- *     --list      lists what is missing, and runs nothing
- *     --write     writes the tables in docs/mqtt.md anew, and runs nothing
- *     --mutants   breaks a copy of the broker in each of the ways in mutants/ and runs the tests that have to notice; ends with 1 when one
- *                 does not. With --only NAME (several times) those alone, --smoke a few, --jobs N at a time, --json a report
  */
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { Command, CommanderError } from "commander";
+import { integerFrom } from "../../firmware-sim/option-values.ts";
 import { STANDARD_VERSIONS, type StandardVersion } from "./clauses.ts";
 import { type ConformanceRun, claimKey, runConformance } from "./conformance-run.ts";
 import { isMissing, mistakesIn, rowsOf } from "./coverage.ts";
@@ -62,40 +58,61 @@ async function runAll(): Promise<boolean> {
   return isClean && complete.every(Boolean);
 }
 
-const { values } = parseArgs({
-  options: {
-    list: { type: "boolean" },
-    write: { type: "boolean" },
-    mutants: { type: "boolean" },
-    smoke: { type: "boolean" },
-    only: { type: "string", multiple: true },
-    jobs: { type: "string" },
-    json: { type: "boolean" },
-  },
-});
+interface Flags {
+  readonly list?: true;
+  readonly write?: true;
+  readonly mutants?: true;
+  readonly smoke?: true;
+  readonly only?: readonly string[];
+  readonly jobs?: number;
+  readonly json?: true;
+}
 
-/** @throws RangeError for a name or number that is none */
-function breakIt(): Promise<boolean> {
-  const { only = [], smoke: isSmoke = false, json: isJson = false } = values;
-  const jobs = values.jobs === undefined ? undefined : Number(values.jobs);
-  if (jobs !== undefined && !(Number.isInteger(jobs) && jobs >= 1 && jobs <= 64)) {
-    throw new RangeError("--jobs is a number from 1 to 64");
-  }
-  return runMutantsCommand({ only, isSmoke, jobs, isJson });
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+function buildCommand(): Command {
+  return new Command("conformance")
+    .description("Runs every test that names a statement of MQTT, and says how many are covered.")
+    .option("--list", "list what is missing, and run nothing")
+    .option("--write", "write the tables in docs/mqtt.md anew, and run nothing")
+    .option(
+      "--mutants",
+      "break a copy of the broker in each of the ways in mutants/ and run the tests that have to notice",
+    )
+    .option("--smoke", "with --mutants: a few of them")
+    .option("--only <name...>", "with --mutants: these")
+    .option("--jobs <n>", "with --mutants: how many at a time", integerFrom(1, 64))
+    .option("--json", "with --mutants: a report on standard output")
+    .addHelpText(
+      "after",
+      "\nExits 0 when all is covered or noticed, 1 when something is missing, failed or not noticed, 2 on wrong usage.",
+    )
+    .allowExcessArguments(false)
+    .exitOverride();
 }
 
 async function main(): Promise<boolean> {
-  if (values.mutants === true) return await breakIt();
-  if (values.list === true) return list();
-  if (values.write !== true) return await runAll();
+  const flags = buildCommand().parse().opts<Flags>();
+  if (flags.mutants === true) {
+    const { only = [], smoke: isSmoke = false, jobs, json: isJson = false } = flags;
+    return await runMutantsCommand({ only, isSmoke, jobs, isJson });
+  }
+  if (flags.list === true) return list();
+  if (flags.write !== true) return await runAll();
   writeMqttDoc();
   return true;
 }
 
 try {
-  if (!(await main())) process.exitCode = 1;
+  if (!(await main())) process.exitCode = EXIT_FAILED;
 } catch (error) {
-  if (!(error instanceof RangeError)) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exitCode = 2;
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+  } else if (error instanceof RangeError) {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = EXIT_USAGE;
+  } else {
+    throw error;
+  }
 }

@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { Command } from "commander";
 import { eventually } from "../support/json-process.ts";
 import { checkStoredAcrossKill, type KillableBroker } from "../support/stored-across-kill.ts";
 
@@ -95,8 +96,11 @@ class ImageRun {
   }
 }
 
-const [image] = process.argv.slice(2);
-assert.ok(image !== undefined, "which image?");
+const [image = ""] = new Command("test:image")
+  .description("Runs a built image as its configuration says, and kills it.")
+  .argument("<image>", "for example localhost/rillmq:arm64")
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+  .parse().args;
 const run = new ImageRun(image);
 try {
   await checkStoredAcrossKill(() => run.start());

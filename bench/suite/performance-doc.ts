@@ -2,6 +2,7 @@ import { formatOptional } from "../table.ts";
 import type { SuiteReport, SuiteSection } from "./suite.ts";
 import type { Chart } from "./suite-charts.ts";
 import { suiteRatios } from "./suite-figures.ts";
+import { targetRows } from "./suite-targets.ts";
 import { figureRows, growthRows, missingLines, parameterRows } from "./suite-text.ts";
 
 /** `docs/performance.md` from a report; charts are expected in `performance/` beside it. */
@@ -14,6 +15,7 @@ export function performanceDoc(report: SuiteReport, charts: readonly Chart[]): s
       "Rates carry the noise of the machine they were taken on; processor time per message is the steadiest figure. Ratios are those of one run.",
     "## Parameters",
     markdownTable([["", ""], ...parameterRows(report)]),
+    ...targetText(report),
     ...groups.map((group) => groupText(group, report, charts)),
     ...growthText(report),
   ];
@@ -46,6 +48,19 @@ function sectionText(section: SuiteSection): string {
       : []),
     ...missingLines(section).map((line) => `- ${line}`),
   ].join("\n\n");
+}
+
+function targetText(report: SuiteReport): string[] {
+  const rows = targetRows(report).map((row) =>
+    row.map((cell) => (cell === "missed" ? "**missed**" : cell)),
+  );
+  if (rows.length === 0) return [];
+  return [
+    "## Against the targets",
+    "Median (range) of the rounds; a ratio is that of one round. Why a target is missed, with profiles, and what was tried is in " +
+      "[performance-notes.md](performance-notes.md).",
+    markdownTable([["Scenario", "What", "Target", "Measured", ""], ...rows]),
+  ];
 }
 
 function growthText(report: SuiteReport): string[] {

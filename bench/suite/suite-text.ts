@@ -9,6 +9,7 @@ import {
   suiteFiguresOf,
   suiteRatios,
 } from "./suite-figures.ts";
+import { targetRows } from "./suite-targets.ts";
 
 /** From this share of a core on the load generator may be what limits a rate. */
 const BUSY = 0.9;
@@ -39,12 +40,14 @@ export function parameterRows(report: SuiteReport): string[][] {
 export function suiteText(report: SuiteReport): string {
   const faults = suiteFaults(report).map((fault) => `FAULT ${fault}`);
   const growth = growthRows(report);
+  const targets = targetRows(report).map(([scenario, ...cells]) => [`  ${scenario}`, ...cells]);
   const sections = [
     "RillMQ bench",
     leftTable(parameterRows(report)),
     "messages/s are those delivered (without subscribers: acknowledged); median (range) over rounds.",
     ...report.sections.map(sectionText),
     ...(growth.length > 0 ? [`cost growth: broker µs/msg\n${formatTable(growth)}`] : []),
+    ...(targets.length > 0 ? [`targets\n${formatTable(targets)}`] : []),
     ...(faults.length > 0 ? [faults.join("\n")] : []),
   ];
   return `${sections.join("\n\n")}\n`;

@@ -12,6 +12,7 @@ import { runSuite, type SuiteReport, suiteFaults } from "../../../bench/suite/su
 import { costGrowth, suiteRatios } from "../../../bench/suite/suite-figures.ts";
 import { countsOf, type SuiteResult } from "../../../bench/suite/suite-run.ts";
 import { SUITE_SCENARIOS, type SuiteScenario } from "../../../bench/suite/suite-scenario.ts";
+import { targetOutcomes, targetRows } from "../../../bench/suite/suite-targets.ts";
 import { suiteText } from "../../../bench/suite/suite-text.ts";
 import { requireProgram } from "../../support/requirements.ts";
 
@@ -125,6 +126,35 @@ test("ratios and growth compare medians", () => {
     { peer: "rillmq", growth: 1.5 },
     { peer: "mosquitto", growth: 1 },
   ]);
+});
+
+test("a target is met or missed by the median of what rounds had, each in itself", () => {
+  const entry = (peer: string, rates: readonly number[]) => ({
+    peer,
+    runs: rates.map((perSecond) => ({ perSecond }) as SuiteResult),
+    failures: [],
+  });
+  const outcomes = (own: readonly number[], other: readonly number[]) => {
+    const entries = [entry("rillmq", own), entry("mosquitto", other)];
+    const sections = [{ scenario: scenarioOf("disk-1"), entries }];
+    return targetOutcomes({ sections } as unknown as SuiteReport);
+  };
+  const [met, ...none] = outcomes([100, 600, 50], [20, 100, 100]);
+  assert.deepEqual(none, [], "targets of scenarios that were not run are not judged");
+  assert.deepEqual([met?.isMet, met?.measured], [true, { median: 5, min: 0.5, max: 6 }]);
+  const [missed] = outcomes([100, 100], [20, 25]);
+  assert.equal(missed?.isMet, false);
+  const [uneven] = outcomes([100, 100, 100], [20, 20]);
+  assert.deepEqual(uneven?.measured, { median: 5, min: 5, max: 5 });
+  const [unmeasured] = outcomes([100], []);
+  assert.deepEqual([unmeasured?.isMet, unmeasured?.measured], [false, undefined]);
+});
+
+test("every target names a scenario that there is", () => {
+  const sections = SUITE_SCENARIOS.map((scenario) => ({ scenario, entries: [] }));
+  const rows = targetRows({ sections } as unknown as SuiteReport);
+  assert.equal(rows.length, 26);
+  for (const row of rows) assert.equal(row.at(-1), "not measured");
 });
 
 test("a profile's hottest functions are those of the window, without sleep", () => {

@@ -17,25 +17,21 @@ import { AcknowledgementGate } from "./acknowledgements.ts";
 import type { Principal } from "./authenticator.ts";
 import type { Authorizer } from "./authorization.ts";
 import type { BrokerOptions } from "./broker-options.ts";
-import { Congestion } from "./congestion.ts";
-import { Consumers } from "./consumers.ts";
+import { createConsumers, createQueues, createSystem } from "./broker-parts.ts";
+import type { Consumers } from "./consumers.ts";
 import { Counters } from "./counters.ts";
-import type { GiveUpReason } from "./deliveries.ts";
 import type { Due } from "./due.ts";
 import { DuplicateWindows } from "./duplicate-windows.ts";
 import { FanOut, mayReceive } from "./fan-out.ts";
 import type { PatternLimits } from "./limits.ts";
+import { LogUpkeep } from "./log-upkeep.ts";
 import { copyMessage, type Message } from "./message.ts";
-import { trimFreeLogs } from "./named-logs.ts";
 import { NumberedRecords } from "./numbered-records.ts";
-import type { Outbound } from "./outbound.ts";
-import { type OutboundEvents, outboundEventsOf } from "./outbound-events.ts";
 import { newPatternCounts } from "./pattern-counts.ts";
 import { PatternSubscriptions } from "./pattern-subscriptions.ts";
 import { isPatternTopic } from "./pattern-topics.ts";
 import { hasDurable, PublishOutcome, PublishRoom } from "./publish-room.ts";
-import { Queues } from "./queues.ts";
-import { ReadBudget } from "./read-budget.ts";
+import type { Queues } from "./queues.ts";
 import { Requests } from "./requests.ts";
 import { RetainedMessages } from "./retained-messages.ts";
 import { type AcceptedEvent, Routing } from "./routing.ts";
@@ -49,21 +45,20 @@ import {
 import { SharedSubscriptions, type TreeSubscriber } from "./shared-subscriptions.ts";
 import {
   type CommitNumber,
-  type LogId,
   type LogRecord,
   NO_COMMIT,
   SESSION_LOG,
-  type Sequence,
   type Store,
   type StoreEvents,
 } from "./store.ts";
-import type { Stream, StreamLoss } from "./stream.ts";
+import type { Stream } from "./stream.ts";
 import { Streams } from "./streams.ts";
 import { SubscriptionIndex } from "./subscription-index.ts";
 import { type RouteTarget, SubscriptionTree } from "./subscription-tree.ts";
 import { type SubscribeRequest, Subscriptions } from "./subscriptions.ts";
-import { SysTopics } from "./sys-topics.ts";
+import type { SysTopics, SystemCore } from "./sys-topics.ts";
 import { type Topic, TopicTable } from "./topic.ts";
+import { WaitingWork } from "./waiting-work.ts";
 import { Wills } from "./wills.ts";
 
 /** How often what nobody needs is let go and lazy records are staged. */
@@ -109,18 +104,8 @@ export class Broker implements StoreEvents {
   readonly #system: SysTopics | undefined;
   readonly #fanOut: FanOut;
   readonly #room: PublishRoom;
-  readonly #congestion = new Congestion(this.deadlines);
-  /** Sessions with room or work for the end of the turn. */
-  readonly #dirty = new Set<Session>();
-  /** Publishers held back until there is room. */
-  #held = new Set<() => void>();
-  /** Sessions' deliveries of which the next group carries how far they came. */
-  #marked: Outbound[] = [];
-  /** Sessions' deliveries whose QoS 2 packet identifiers wait for a flush of their own. */
-  #waiting = new Set<Outbound>();
-  /** What stopped because enough was read in this turn. */
-  #cut = new Set<{ pump(): void }>();
-  readonly #readBudget: ReadBudget;
+  readonly #waiting: WaitingWork;
+  readonly #upkeep: LogUpkeep;
   #choresDeadline = 0;
 
   constructor(options: BrokerOptions) {
@@ -129,19 +114,25 @@ export class Broker implements StoreEvents {
     this.clock = options.clock;
     this.authorizer = options.authorizer;
     const { store, clock, limits } = options;
-    this.#readBudget = new ReadBudget(store);
     const { deadlines, counters } = this;
+    this.#waiting = new WaitingWork(options, deadlines, counters);
     this.#fanOut = new FanOut(store, this.authorizer, counters);
     this.duplicates = new DuplicateWindows(store, clock, limits.patterns.duplicates, (count) => {
       counters.identifiersForgotten += count;
     });
     this.streams = new Streams(options.streams, store, this.duplicates, this.patternCounts.stream);
-    this.#system = this.#createSystem();
+    this.#system = createSystem(
+      options,
+      this,
+      () => this.#tree.hasFirstLevel("$SYS"),
+      (message) => this.#publishSystem(message),
+      () => this.#systemCore(),
+    );
     this.retained = new RetainedMessages(store, limits.retained, this.#system);
     this.#wills = new Wills(store, deadlines, (message, principal) =>
       this.#publishWill(message, principal),
     );
-    const outboundEvents = this.#createOutboundEvents();
+    const outboundEvents = this.#waiting.events;
     const tree = this.#tree;
     this.#numbers = new NumberedRecords(store);
     this.shared = new SharedSubscriptions(
@@ -167,65 +158,12 @@ export class Broker implements StoreEvents {
     const context = { store, clock, deadlines, limits, index, numbers, wills: this.#wills };
     this.sessions = new Sessions({ ...context, outboundEvents, counters });
     this.subscriptions = new Subscriptions(store, clock, limits, index, this.retained);
-    this.queues = this.#createQueues();
-    this.consumers = this.#createConsumers();
+    this.queues = createQueues(options, this);
+    this.consumers = createConsumers(options, this);
+    this.#upkeep = new LogUpkeep(options, this);
     this.#room = new PublishRoom(store, this.#fanOut, this.retained, this.queues, limits.outbound);
     this.requests = this.#createRequests();
     this.routing = this.#createRouting();
-  }
-
-  #createQueues(): Queues {
-    const { clock, deadlines, topics, duplicates, counters } = this;
-    const { limits, queues: configured } = this.#options;
-    return new Queues({
-      counters,
-      counts: this.patternCounts.queue,
-      store: this.#store,
-      clock,
-      deadlines,
-      topics,
-      duplicates,
-      limits: limits.patterns,
-      configured,
-      events: {
-        onGivenUp: (queue, reason, to) => this.#onGivenUp(queue, reason, to),
-        onHeld: () => this.#onHeld(),
-      },
-    });
-  }
-
-  #createConsumers(): Consumers {
-    const { clock, deadlines, streams, counters } = this;
-    return new Consumers({
-      counters,
-      counts: this.patternCounts.stream,
-      store: this.#store,
-      clock,
-      deadlines,
-      streams,
-      consumersMax: this.patternLimits.consumersMax,
-      events: {
-        onGivenUp: ({ stream }, reason, to) => this.#onGivenUp(stream.name, reason, to),
-        onHeld: () => this.#onHeld(),
-        onExpired: () => {
-          counters.droppedExpired++;
-        },
-        onLost: (consumer, range) => {
-          this.#options.onConsumerLoss(consumer, range);
-          for (const holder of consumer.holders) holder.onLost(range);
-        },
-      },
-    });
-  }
-
-  #onGivenUp(from: string, reason: GiveUpReason, to: string | undefined): void {
-    if (to === undefined) this.counters.droppedGivenUp++;
-    else this.counters.deadLettered++;
-    this.#options.onGivenUp(from, reason, to);
-  }
-
-  #onHeld(): void {
-    this.counters.deadLettersHeld++;
   }
 
   get store(): Store {
@@ -350,31 +288,6 @@ export class Broker implements StoreEvents {
     if (to.length > 0) this.routing.sendByRules(message, to, publisher);
   }
 
-  #createOutboundEvents(): OutboundEvents {
-    const { clock, counters } = this;
-    const { onBacklogDropped, onTurnCut } = this.#options;
-    return outboundEventsOf(
-      clock,
-      counters,
-      (outbound) => {
-        this.#waiting.add(outbound);
-      },
-      onBacklogDropped,
-      {
-        mayRead: () => !this.#readBudget.isSpent,
-        onCut: (pumped) => {
-          this.#cut.add(pumped);
-          onTurnCut();
-        },
-        onCongested: (outbound) => this.#congestion.enter(outbound, clock.now()),
-        onRelieved: (outbound) => this.#congestion.leave(outbound),
-        onMarked: (outbound) => {
-          this.#marked.push(outbound);
-        },
-      },
-    );
-  }
-
   #createRouting(): Routing {
     const { streams, queues, topics, authorizer } = this;
     return new Routing({
@@ -427,27 +340,19 @@ export class Broker implements StoreEvents {
     });
   }
 
-  /** What it tells about itself: to whoever listens, past streams and the store. */
-  #createSystem(): SysTopics | undefined {
-    const { system } = this.#options;
-    if (system === undefined) return undefined;
-    return new SysTopics(system, {
-      clock: this.clock,
-      deadlines: this.deadlines,
-      isWanted: () => this.#tree.hasFirstLevel("$SYS"),
-      publish: (message) => {
-        for (const target of this.#tree.route(message.topic))
-          this.#fanOut.deliver(message, target, 0);
-      },
-      core: () => ({
-        clientsConnected: this.sessions.online,
-        clientsMaximum: this.sessions.onlineMax,
-        clientsTotal: this.sessions.size,
-        subscriptions: this.subscriptionCount,
-        sharedSubscriptions: this.shared.size,
-        retainedMessages: this.retained.size,
-      }),
-    });
+  #publishSystem(message: Message): void {
+    for (const target of this.#tree.route(message.topic)) this.#fanOut.deliver(message, target, 0);
+  }
+
+  #systemCore(): SystemCore {
+    return {
+      clientsConnected: this.sessions.online,
+      clientsMaximum: this.sessions.onlineMax,
+      clientsTotal: this.sessions.size,
+      subscriptions: this.subscriptionCount,
+      sharedSubscriptions: this.shared.size,
+      retainedMessages: this.retained.size,
+    };
   }
 
   #publishWill(message: Message, principal: Principal): void {
@@ -465,39 +370,31 @@ export class Broker implements StoreEvents {
 
   /** Calls back once when a held publish may be tried again. */
   whenRoom(callback: () => void): void {
-    this.#held.add(callback);
+    this.#waiting.hold(callback);
   }
 
   forgetHeld(callback: () => void): void {
-    this.#held.delete(callback);
+    this.#waiting.forgetHeld(callback);
   }
 
   /** The session's window or output has room again: it is served at the end of the turn. */
   touch(session: Session): void {
-    this.#dirty.add(session);
+    this.#waiting.touch(session);
     if (session.shared.size > 0) this.shared.touch(session);
     if (session.patterns.size > 0) this.patterns.touch(session);
   }
 
   /** The end of a turn of the event loop: everything that arrived is handled, output may be gathered now. */
   endTurn(): void {
-    this.#readBudget.begin();
+    this.#waiting.beginTurn();
     this.#finishTurn();
   }
 
   #finishTurn(): void {
-    if (this.#cut.size > 0) {
-      const cut = this.#cut;
-      this.#cut = new Set();
-      for (const one of cut) one.pump();
-    }
-    if (this.#dirty.size > 0) {
-      for (const session of this.#dirty) session.outbound.pump();
-      this.#dirty.clear();
-    }
+    this.#waiting.pump();
     this.shared.pump();
     this.patterns.pump();
-    if (this.#congestion.takeRelief()) this.#resumeHeld();
+    if (this.#waiting.congestion.takeRelief()) this.#waiting.resumeHeld();
   }
 
   /** Serves what is due. */
@@ -531,31 +428,27 @@ export class Broker implements StoreEvents {
     this.#options.onSealing();
     this.retained.stageDirty();
     this.#fanOut.seal(commit);
-    const marked = this.#marked;
-    this.#marked = [];
-    for (const outbound of marked) outbound.sealMarked();
+    this.#waiting.seal();
     this.shared.seal();
     this.queues.onSealing();
     this.consumers.onSealing();
   }
 
   onFlushed(commit: CommitNumber): void {
-    this.#readBudget.begin();
+    this.#waiting.beginTurn();
     this.#fanOut.flushed();
     this.shared.flushed();
     this.#fanOut.deliverDeferred(commit);
-    const waiting = this.#waiting;
-    this.#waiting = new Set();
-    for (const outbound of waiting) outbound.pump();
+    this.#waiting.flushed();
     const streams = this.streams.takeTouched();
-    for (const stream of streams) this.#account(stream.onFlushed());
+    for (const stream of streams) this.#upkeep.account(stream.onFlushed());
     this.gate.advance(commit);
     this.queues.onFlushed();
     this.consumers.onFlushed(streams);
     for (const reader of this.readers) reader.onFlushed();
     this.patterns.onFlushed();
     this.#finishTurn();
-    this.#resumeHeld();
+    this.#waiting.resumeHeld();
     this.#options.onFlushed();
   }
 
@@ -564,31 +457,14 @@ export class Broker implements StoreEvents {
     this.#options.onFailed(error);
   }
 
-  /** Below what uplinks have delivered and durable consumers have settled; undefined: nobody of them reads it. */
-  #deliveredBefore(log: LogId): Sequence | undefined {
-    const delivered = this.#options.deliveredBefore(log);
-    const needed = this.consumers.neededFrom(log);
-    if (delivered === undefined || needed === undefined) return delivered ?? needed;
-    return delivered < needed ? delivered : needed;
-  }
-
-  /** Counts and tells what a stream dropped although somebody has not had it: what all uplinks delivered is no loss. */
-  #account(loss: StreamLoss | undefined): void {
-    if (loss === undefined) return;
-    const delivered = this.#options.deliveredBefore(loss.log);
-    const from = Math.max(loss.from, Math.min(delivered ?? loss.from, loss.to + 1)) as Sequence;
-    if (from > loss.to || (delivered === undefined && loss.reason === "max-age")) return;
-    this.counters.droppedOldest += loss.to - from + 1;
-    this.#options.onLoss({ ...loss, from });
-  }
-
   #publishDurably(
     message: Message,
     publisher: Session | undefined,
     route: readonly RouteTarget<TreeSubscriber>[],
     stream: Stream | undefined,
   ): PublishOutcome {
-    if (message.qos > 0 && this.#congestion.holds(route, publisher)) return PublishOutcome.hold;
+    if (message.qos > 0 && this.#waiting.congestion.holds(route, publisher))
+      return PublishOutcome.hold;
     if (this.#room.needsStore(message, publisher, route, stream)) {
       const refusal = this.#room.refusal(message, stream, route, publisher);
       if (refusal === PublishOutcome.hold) return refusal;
@@ -638,13 +514,6 @@ export class Broker implements StoreEvents {
     return { ...message, topic: this.topics.of(text.slice(text.indexOf("/") + 1)) };
   }
 
-  #resumeHeld(): void {
-    if (this.#held.size === 0 || this.#store.refusal() !== undefined) return;
-    const held = this.#held;
-    this.#held = new Set();
-    for (const callback of held) callback();
-  }
-
   #doChores(now: Instant): void {
     this.#choresDeadline = now + CHORES_INTERVAL_MS;
     if (this.#store.refusal() === "failed") return;
@@ -655,17 +524,8 @@ export class Broker implements StoreEvents {
     this.queues.onChores();
     this.duplicates.onChores();
     this.patterns.onChores();
-    for (const stream of this.streams.all) this.#account(stream.expire(this.clock));
-    const deliveredBefore = (log: LogId): Sequence | undefined => this.#deliveredBefore(log);
-    const pinnedBytes = this.streams.trim(this.sessions.oldestOwed(), deliveredBefore);
-    const refusal = this.#store.refusal();
-    if (refusal === undefined || refusal === "store-full") {
-      if (this.sessions.spill(pinnedBytes)) this.#choresDeadline = now + SPILL_INTERVAL_MS;
-      // With the copies in the open group the logs may let go of them in the same commit.
-      this.streams.trim(this.sessions.oldestOwed(), deliveredBefore);
-    }
-    trimFreeLogs(this.#store, this.sessions.oldestOwed());
-    this.#resumeHeld();
+    if (this.#upkeep.run()) this.#choresDeadline = now + SPILL_INTERVAL_MS;
+    this.#waiting.resumeHeld();
   }
 }
 

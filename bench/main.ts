@@ -99,7 +99,10 @@ async function smoke(options: SmokeCommandOptions): Promise<void> {
   if (faultsOf(report).length > 0) process.exitCode = EXIT_FAILED;
 }
 
-async function patterns(options: CommonOptions & { readonly rounds: number }): Promise<void> {
+async function patterns(
+  options: CommonOptions & { readonly rounds: number; readonly build: boolean },
+): Promise<void> {
+  if (options.build) buildRillmq();
   const { rounds, seconds, data: dataFolder } = options;
   const report = await runPatternBench({ rounds, seconds, dataFolder, onProgress });
   deliver("patterns", patternsText(report), { kind: "patterns", ...report }, options.json);
@@ -203,10 +206,13 @@ function createProgram(): Command {
     .option("--seconds <S>", "length of a measured window", numberUpTo(SECONDS_MAX, false), 3)
     .option("--data <folder>", "where servers keep their files meanwhile", existingFolder, tmpdir())
     .option("--json", "print JSON instead of a table", false)
+    .option("--no-build", "measure RillMQ as it is, from its sources if need be")
     .action(patterns);
   program
     .command("report")
-    .description("docs/performance.md and its charts from the JSON of a bench")
+    .description(
+      "docs/performance.md and its charts, or docs/performance-patterns.md, from the JSON of a bench",
+    )
     .argument("<file>", "what a bench wrote to bench/results/")
     .option("--docs <folder>", "where to", join(import.meta.dirname, "..", "docs"))
     .action((file: string, { docs }: { docs: string }) => {

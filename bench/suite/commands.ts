@@ -1,6 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { patternsDoc } from "../patterns/patterns-doc.ts";
+import type { PatternsReport } from "../patterns/run-patterns.ts";
 import { isBuilt } from "../peers/rillmq.ts";
 import { formatTable } from "../table.ts";
 import { performanceDoc } from "./performance-doc.ts";
@@ -61,11 +63,18 @@ export function writeSuite(report: SuiteReport, folder: string): SuiteOutput {
 }
 
 /**
- * Writes `performance.md` and its charts into `docs`, in place of those before.
+ * Writes `performance.md` and its charts, or `performance-patterns.md`, into `docs`, in place of those before.
  * @throws when the file is no report of a bench
  */
 export function reportOn(file: string, docs: string): string[] {
-  const report = JSON.parse(readFileSync(file, "utf8")) as SuiteReport;
+  const report = JSON.parse(readFileSync(file, "utf8")) as
+    | SuiteReport
+    | (PatternsReport & { readonly kind: "patterns" });
+  if (report.kind === "patterns") {
+    const path = join(docs, "performance-patterns.md");
+    writeFileSync(path, patternsDoc(report));
+    return [`written: ${path}`];
+  }
   if (report.kind !== "suite") throw new Error(`${file} is not what npm run bench writes`);
   const charts = suiteCharts(report);
   const folder = join(docs, "performance");

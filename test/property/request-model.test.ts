@@ -60,6 +60,35 @@ const asking = fc
     ([who, step]) =>
       new Step(`ask by ${who} ${JSON.stringify(step)}`, (world) => world.ask(who, step)),
   );
+/** The same requester asks several times: it comes to what it may have under way. */
+const askingOften = fc.tuple(requester, fc.integer({ min: 3, max: 5 })).map(
+  ([who, times]) =>
+    new Step(`${who} asks ${times} times`, (world) => {
+      const often = { topic: "svc/a", timeoutMs: 60_000, cacheKey: undefined, cacheTtlMs: 0 };
+      for (let i = 0; i < times; i++) world.ask(who, often);
+    }),
+);
+const askingKnown = fc
+  .oneof(fc.constant(0), fc.nat(20))
+  .map((pick) => new Step(`ask for what is known ${pick}`, (world) => world.askKnown(pick)));
+/** More replies than there is room for, nearly as large as one may be. */
+const largest = fc.nat(99).map((n) => `a${n}${"x".repeat(800)}`);
+const filling = fc
+  .tuple(requester, fc.nat(9), fc.integer({ min: 6, max: 12 }), largest)
+  .map(
+    ([who, from, count, said]) =>
+      new Step(`${who} fills ${from}+${count} with ${said.length} bytes`, (world) =>
+        world.fill(who, from, count, said),
+      ),
+  );
+const ending = fc
+  .tuple(fc.nat(20), fc.constantFrom(0, 0, 1))
+  .map(
+    ([pick, earlyMs]) =>
+      new Step(`advance to the end of ${pick}, less ${earlyMs}`, (world) =>
+        world.advanceToEnd(pick, earlyMs),
+      ),
+  );
 const answering = fc
   .tuple(fc.nat(1_000), text, fc.constantFrom(undefined, undefined, undefined, "broken"))
   .map(
@@ -79,6 +108,7 @@ const responding = fc
 
 const steps: fc.Arbitrary<Step>[] = [
   ...[asking, asking, asking, asking, answering, answering, answering, responding, responding],
+  ...[askingOften, askingKnown, askingKnown, filling, filling, ending],
   responder.map((who) => new Step(`${who} answers no more`, (world) => world.stopResponding(who))),
   fc
     .tuple(responder, fc.integer({ min: 1, max: 4 }))

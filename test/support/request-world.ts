@@ -90,6 +90,30 @@ export class RequestWorld {
     this.#checkRecipients(request, recipients);
   }
 
+  /** Asks once more for a reply that is known, for the user it is known to. */
+  askKnown(pick: number): void {
+    const { known } = this.model;
+    const found = known[pick % Math.max(1, known.length)];
+    if (found === undefined) return;
+    const [user, topic, cacheKey] = JSON.parse(found.key) as [string | null, string, string];
+    const requester = USERS.indexOf((user ?? undefined) as (typeof USERS)[number]);
+    this.ask(requester, { topic, timeoutMs: 5_000, cacheKey, cacheTtlMs: 20_000 });
+  }
+
+  /** Asks under several keys, one after the other, and each is answered at once by whoever got it. */
+  fill(requester: number, from: number, count: number, text: string): void {
+    for (let i = from; i < from + count; i++) {
+      this.ask(requester, {
+        ...{ topic: "svc/a", timeoutMs: 5_000 },
+        ...{ cacheKey: `f${i}`, cacheTtlMs: 20_000 },
+      });
+      const last = this.#handles.length - 1;
+      if (this.#handles[last]?.request === `q${this.#asked - 1}`) {
+        this.answer(last, text, undefined);
+      }
+    }
+  }
+
   /** Everybody who should have got it, and nobody else. */
   #checkRecipients(request: string, { all, groups }: Recipients): void {
     const got: number[] = [];
@@ -245,6 +269,13 @@ export class RequestWorld {
     for (const native of this.#natives) native.send({ op: "pong" });
     this.node.advance(ms);
     this.model.advance(this.node.now);
+  }
+
+  /** Time comes to the end of a reply that is known, or to a moment before it. */
+  advanceToEnd(pick: number, earlyMs: number): void {
+    const { known } = this.model;
+    const found = known[pick % Math.max(1, known.length)];
+    if (found !== undefined) this.advance(Math.max(0, found.until - this.node.now - earlyMs));
   }
 
   crash(): void {

@@ -3,7 +3,6 @@ import type { Mutant } from "./mutant.ts";
 
 const CONSUMER_MODEL = "test/property/consumer-model.test.ts";
 const REQUEST_MODEL = "test/property/request-model.test.ts";
-const REQUESTS_TEST = "test/unit/broker/requests.test.ts";
 const REQUESTS = "src/broker/requests.ts";
 const REPLY_CACHE = "src/broker/reply-cache.ts";
 
@@ -90,7 +89,17 @@ export const REQUEST_MUTANTS: readonly Mutant[] = [
     file: REPLY_CACHE,
     find: "if (entry.until <= this.#clock.now()) return undefined;",
     replacement: "if (entry.until < this.#clock.now()) return undefined;",
-    tests: [REQUESTS_TEST, REQUEST_MODEL],
+    tests: [REQUEST_MODEL],
+  },
+  {
+    name: "reply-cache-oldest-first",
+    breaks: "A full cache drops what was kept first, however lately it was asked for.",
+    rule: "Bound: patterns.replyCacheBytesMax, what was not asked for the longest goes first",
+    file: REPLY_CACHE,
+    find: "    this.#remove(name, entry);\n    if (entry.until <= this.#clock.now()) return undefined;\n    this.#add(name, entry);",
+    replacement:
+      "    if (entry.until <= this.#clock.now()) {\n      this.#remove(name, entry);\n      return undefined;\n    }",
+    tests: [REQUEST_MODEL],
   },
   {
     name: "request-bound-per-client-ignored",
@@ -99,7 +108,7 @@ export const REQUEST_MUTANTS: readonly Mutant[] = [
     file: REQUESTS,
     find: "own < limits.requestsPerClientMax",
     replacement: "own <= limits.requestsPerClientMax",
-    tests: [REQUESTS_TEST, REQUEST_MODEL],
+    tests: [REQUEST_MODEL],
   },
   {
     name: "request-deadline-unbounded",

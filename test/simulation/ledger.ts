@@ -37,7 +37,8 @@ export interface HandedOver {
   readonly payload: string;
   /** The queue or consumer that it is from. */
   readonly where: string;
-  readonly deliveryCount: number;
+  /** Undefined: whoever has it is not told. */
+  readonly deliveryCount: number | undefined;
   readonly visibleAt: number;
   /** When it was handed over. */
   readonly at: number;
@@ -130,6 +131,12 @@ export class Ledger {
     if (known?.hand !== hand || known.settledBy !== PERHAPS) return;
     known.settlings--;
     if (known.settlings === 0) known.settledBy = undefined;
+  }
+
+  /** Whoever has it has said that it is done, which ends it with this commit; nobody is told. */
+  settledWith(payload: string, hand: object, commit: CommitNumber): void {
+    const known = this.#known.get(payload);
+    if (known?.hand === hand) known.settledBy = commit;
   }
 
   /** The end of what this hand had is acknowledged: it never comes back. */
@@ -237,23 +244,27 @@ export class Ledger {
   handedOut({ payload, where, deliveryCount, visibleAt, at, hand }: HandedOver): void {
     this.delivered++;
     const countMax = this.deliveriesMax.get(where) ?? Number.POSITIVE_INFINITY;
-    assert.ok(deliveryCount <= countMax, `${this.name}: delivery ${deliveryCount} from ${where}`);
+    const isTooOften = deliveryCount !== undefined && deliveryCount > countMax;
+    assert.ok(!isTooOften, `${this.name}: delivery ${deliveryCount} from ${where}`);
     const known = this.#known.get(payload);
+    let count = deliveryCount;
     const what = `${this.name}: ${payload}`;
     const why = this.#gone.has(payload) ? "was refused, or lost in a crash" : "is unknown";
     assert.ok(known !== undefined, `${what} ${why}`);
     if (!known.mayRepeat) {
-      assert.ok(known.settledBy !== FOR_GOOD, `${what} was settled and came back`);
+      const isSettled = known.settledBy !== undefined && known.settledBy !== PERHAPS;
+      assert.ok(!isSettled, `${what} was settled and came back`);
       const isHidden = Math.max(known.hiddenUntil, known.notBefore) > at;
       assert.ok(!isHidden, `${what} is in two hands at a time, or came too early`);
-      const isNext = known.where === where && known.count !== undefined;
-      if (isNext) assert.equal(deliveryCount, (known.count ?? 0) + 1, `${what}: deliveryCount`);
+      const next = known.where === where && known.count !== undefined ? known.count + 1 : undefined;
+      count ??= next;
+      assert.equal(count, next ?? count, `${what}: deliveryCount`);
     }
     if (known.settledBy !== FOR_GOOD) known.settledBy = undefined;
     known.wasSeen = true;
     known.settlings = 0;
     known.hiddenUntil = visibleAt;
-    known.count = deliveryCount;
+    known.count = count;
     known.where = where;
     known.hand = hand;
   }

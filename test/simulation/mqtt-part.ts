@@ -3,19 +3,10 @@ import assert from "node:assert/strict";
 import { ProtocolVersion } from "../../src/mqtt/packet.ts";
 import type { Received } from "../support/virtual-client.ts";
 import { EVENTS, type EventsWork, type Listener } from "./events-work.ts";
-import { MqttPeer, type PeerEvents } from "./mqtt-peer.ts";
+import { type Devices, MqttPeer, NOTHING } from "./mqtt-peer.ts";
 import type { Reply, RequestBook, Responder } from "./request-book.ts";
 import { payloadBytes, type Stage, type Step } from "./stage.ts";
 
-const NOTHING: PeerEvents = {
-  dialled: () => undefined,
-  subscribed: () => undefined,
-  written: () => undefined,
-  read: () => undefined,
-  arriving: () => undefined,
-  acknowledged: () => undefined,
-  over: () => undefined,
-};
 const NO_MATCHING_SUBSCRIBERS = 0x10;
 const REPLY_TOPIC = "r/m0";
 
@@ -33,14 +24,21 @@ export class MqttPart {
   readonly #events: EventsWork;
   readonly #book: RequestBook;
   readonly #peers: readonly MqttPeer[];
+  readonly #devices: readonly Devices[];
   readonly #requester: MqttPeer;
   #open: Open[] = [];
   /** By the payload of the reply. */
   readonly #replies = new Map<string, Reply>();
   readonly #got = new Set<string>();
 
-  constructor(stage: Stage, events: EventsWork, book: RequestBook) {
+  constructor(
+    stage: Stage,
+    events: EventsWork,
+    book: RequestBook,
+    devices: readonly Devices[] = [],
+  ) {
     this.#stage = stage;
+    this.#devices = devices;
     this.#events = events;
     this.#book = book;
     const { v311, v5 } = ProtocolVersion;
@@ -55,6 +53,7 @@ export class MqttPart {
       this.#requester,
       this.#responder("m1", v5, "svc/a", (message) => message.properties.responseTopic),
       this.#responder("d0", v311, "cmd/dev/+", ({ topic }) => topic.replace("cmd/", "reply/")),
+      ...devices.flatMap(({ peers }) => peers),
     ];
     this.steps = [
       [24, "mqtt-network", () => this.network(1 + stage.below(4))],
@@ -63,11 +62,13 @@ export class MqttPart {
       [1, "mqtt-slow", () => this.#slowDown()],
       [3, "mqtt-request", () => this.#ask()],
       [8, "mqtt-reply", () => this.#replySome()],
+      ...devices.flatMap(({ steps }) => steps),
     ];
   }
 
   get isQuiet(): boolean {
-    return this.#peers.every((peer) => peer.isQuiet);
+    const areDone = this.#devices.every(({ isDone }) => isDone);
+    return areDone && this.#peers.every((peer) => peer.isQuiet);
   }
 
   connectAll(): void {
@@ -85,16 +86,23 @@ export class MqttPart {
 
   collect(): void {
     for (const peer of this.#peers) peer.collect();
+    for (const one of this.#devices) one.onJudged();
   }
 
   crashed(): void {
     for (const peer of this.#peers) peer.crashed();
+    for (const one of this.#devices) one.onCrash();
+  }
+
+  check(): void {
+    for (const one of this.#devices) one.check();
   }
 
   drain(): void {
     this.connectAll();
     for (const peer of this.#peers) if (!peer.hasRoom) peer.setRoom(true);
     this.network(20);
+    for (const one of this.#devices) one.drain();
     for (const open of this.#open.splice(0)) this.#reply(open);
   }
 

@@ -51,11 +51,33 @@ interface Appending {
 /** What a sequence of a stream is: it never changes once somebody has seen it. */
 class SequenceBook {
   readonly #payloads = new Map<number, string>();
+  /** Payloads without what they are padded with. */
+  readonly #names = new Map<number, string>();
 
   note(sequence: number, payload: string): void {
     const known = this.#payloads.get(sequence) ?? payload;
     assert.equal(payload, known, `sequence ${sequence} was something else before`);
     this.#payloads.set(sequence, payload);
+    this.noteName(sequence, payload);
+  }
+
+  /** The same for those who do not see the bytes of a payload. */
+  noteName(sequence: number, payload: string): void {
+    const name = nameOf(payload);
+    const known = this.#names.get(sequence) ?? name;
+    assert.equal(name, known, `sequence ${sequence} was something else before`);
+    this.#names.set(sequence, name);
+  }
+
+  /** Whether this is there, as far as can be told by its name. */
+  isAt(sequence: number, payload: string): boolean {
+    return this.#names.get(sequence) === nameOf(payload);
+  }
+
+  /** Where a payload is, the last of them first. */
+  sequencesOf(payload: string): number[] {
+    const found = [...this.#names].filter(([, name]) => name === nameOf(payload));
+    return found.map(([sequence]) => sequence).sort((a, b) => b - a);
   }
 
   /** How often each payload is there. */
@@ -65,6 +87,8 @@ class SequenceBook {
     return counts;
   }
 }
+
+const nameOf = (payload: string): string => /^\w\d+/.exec(payload)?.[0] ?? payload;
 
 export class StreamWork implements Work {
   appended = 0;

@@ -6,24 +6,27 @@
  */
 import assert from "node:assert/strict";
 import { SeededRandom } from "../../src/lib/random.ts";
+import { ClockPart } from "./clock-part.ts";
 import { DirectPart } from "./direct-part.ts";
 import { EVENTS, EventsWork } from "./events-work.ts";
+import { FullStream, TANK_STREAM } from "./full-stream.ts";
 import { Ledger } from "./ledger.ts";
 import { MqttPart } from "./mqtt-part.ts";
 import { IDLE_MS, REQUESTS_MAX } from "./native-line.ts";
 import { NativePart } from "./native-part.ts";
+import { ORDER_QUEUES, QueueDevices, TIME_STEP_MS } from "./queue-devices.ts";
 import { QueueWork } from "./queue-work.ts";
 import { RequestsWork } from "./requests-work.ts";
 import { RoutesWork, RULE_TO, RULED } from "./routes-work.ts";
 import { type Interest, SessionPart } from "./session-part.ts";
 import { Stage, type Step } from "./stage.ts";
+import { StreamReaders } from "./stream-readers.ts";
 import { CAPTURED, KEPT, StreamWork } from "./stream-work.ts";
 import { UplinkPart } from "./uplink-part.ts";
 
 const SETTLE_ROUNDS_MAX = 4_000;
 /** Longer than what is told once a second. */
 const REST_ROUNDS = 12;
-const TIME_STEP_MS = 25;
 
 const NATIVE_LIMITS = {
   frameBytesMax: 1_048_576,
@@ -50,6 +53,11 @@ export interface Tally {
   cachedReplies: number;
   routed: number;
   nativeCuts: number;
+  orders: number;
+  givenUp: number;
+  refused: number;
+  streamed: number;
+  clockJumps: number;
 }
 
 export class World {
@@ -67,6 +75,11 @@ export class World {
     cachedReplies: 0,
     routed: 0,
     nativeCuts: 0,
+    orders: 0,
+    givenUp: 0,
+    refused: 0,
+    streamed: 0,
+    clockJumps: 0,
   };
   /** The last steps, for a report of what went wrong. */
   readonly trace: string[] = [];
@@ -80,6 +93,10 @@ export class World {
   readonly #requests: RequestsWork;
   readonly #routes: RoutesWork;
   readonly #mqtt: MqttPart;
+  readonly #orders: QueueDevices;
+  readonly #tank: FullStream;
+  readonly #readers: StreamReaders;
+  readonly #clock: ClockPart;
   readonly #ledgers: readonly Ledger[];
   readonly #steps: readonly Step[];
   #uplink: UplinkPart | undefined;
@@ -97,14 +114,21 @@ export class World {
     const streamLedger = ledger("consumer");
     const nativeLedger = ledger("native consumer");
     const streamLedgers = [streamLedger, nativeLedger];
-    this.#ledgers = [queueLedger, ...streamLedgers];
+    const orderLedger = ledger("orders");
+    const tankLedger = ledger("tank");
+    this.#ledgers = [queueLedger, ...streamLedgers, orderLedger, tankLedger];
+    this.#clock = new ClockPart(stage);
     this.#direct = new DirectPart(stage, queueLedger, streamLedgers, CAPTURED);
     const lines = () => this.#native.lines;
     this.#queueWork = new QueueWork(stage, queueLedger, lines);
     this.#streamWork = new StreamWork(stage, streamLedgers, nativeLedger, lines);
     this.#events = new EventsWork(stage, lines, () => this.#sessions.isHeld);
     this.#requests = new RequestsWork(stage, lines);
-    this.#mqtt = new MqttPart(stage, this.#events, this.#requests.book);
+    this.#orders = new QueueDevices(stage, orderLedger, lines);
+    this.#tank = new FullStream(stage, tankLedger, lines);
+    this.#readers = new StreamReaders(stage, this.#streamWork);
+    const devices = [this.#orders, this.#tank, this.#readers];
+    this.#mqtt = new MqttPart(stage, this.#events, this.#requests.book, devices);
     const ledgers = [queueLedger, streamLedgers] as const;
     this.#routes = new RoutesWork(stage, lines, ...ledgers, this.#streamWork, this.#events);
     const works = [this.#queueWork, this.#streamWork, this.#events, this.#requests, this.#routes];
@@ -124,6 +148,7 @@ export class World {
       ...this.#native.steps,
       ...this.#mqtt.steps,
       ...uplink.steps,
+      ...this.#clock.steps,
       [30, "flush", () => this.#flush()],
       [6, "seal", () => stage.node.store.seal()],
       [10, "time", () => this.#advance(1 + stage.below(stage.chance(0.1) ? 2_000 : 50))],
@@ -173,6 +198,7 @@ export class World {
     for (const ledger of this.#ledgers) ledger.checkDone();
     this.#sessions.check();
     this.#native.check();
+    this.#mqtt.check();
     this.tally.published = this.#sessions.published;
     this.tally.queued = this.#direct.queued + this.#queueWork.sent;
     this.tally.appended = this.#direct.appended + this.#streamWork.appended;
@@ -184,6 +210,11 @@ export class World {
     this.tally.cachedReplies = this.#requests.book.cached;
     this.tally.routed = this.#routes.routed;
     this.tally.nativeCuts = this.#native.cuts;
+    this.tally.orders = this.#orders.offered;
+    this.tally.givenUp = this.#orders.givenUp;
+    this.tally.refused = this.#orders.refused + this.#tank.refused;
+    this.tally.streamed = this.#readers.read;
+    this.tally.clockJumps = this.#clock.jumps;
   }
 
   #createStage(random: SeededRandom): Stage {
@@ -196,7 +227,10 @@ export class World {
       streams: [
         { ...stream, name: CAPTURED, filters: ["sim/#"] },
         { ...stream, name: KEPT, filters: [], retain: "limits" },
+        TANK_STREAM,
       ],
+      queues: ORDER_QUEUES,
+      connection: { allowsPatternTopics: true },
       routing: { routes: new Map(), rules: [{ filter: `${RULED}/#`, to: RULE_TO }] },
       onFlushed: () => this.#uplink?.onFlushed(),
       deliveredBefore: (log) => this.#uplink?.doneBefore(log),
@@ -205,6 +239,7 @@ export class World {
 
   #start(): void {
     this.#direct.start();
+    this.#tank.start();
     this.#stage.node.flushAll();
     this.#uplink?.start();
     for (let i = 0; i < 10; i++) {
@@ -224,11 +259,13 @@ export class World {
   #judge(): void {
     this.#native.judge();
     this.#sessions.judge();
+    this.#clock.judge();
   }
 
   #flush(): void {
     this.#stage.node.flush();
     for (const ledger of this.#ledgers) ledger.onFlushed();
+    this.#clock.onFlushed();
   }
 
   #advance(ms: number): void {
@@ -243,7 +280,7 @@ export class World {
   #crash(): void {
     this.tally.crashes++;
     this.#uplink?.crashing();
-    this.#stage.node.crash();
+    this.#clock.crash();
     this.#sessions.crashed();
     this.#mqtt.crashed();
     this.#native.crashed();

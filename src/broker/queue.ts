@@ -5,6 +5,7 @@ import type { DuplicateWindow } from "./duplicate-window.ts";
 import type { DuplicateWindows } from "./duplicate-windows.ts";
 import type { PatternCounts } from "./pattern-counts.ts";
 import { type QueueSettings, queueBlockKeys } from "./queue-records.ts";
+import { StagedSize } from "./staged-size.ts";
 import type { LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
 
 /** What a queue needs of the others. */
@@ -38,6 +39,7 @@ export class Queue {
   delayedMessages = 0;
   delayedBytes = 0;
   isDeleted = false;
+  readonly staged = new StagedSize();
   readonly #store: Store;
 
   constructor(context: QueueContext, number: number, log: LogId, settings: QueueSettings) {
@@ -79,9 +81,9 @@ export class Queue {
     return this.deliveries.size + this.delayedMessages;
   }
 
-  /** Live bytes of its log and of what is delayed. */
+  /** Live bytes of its log, of what is on its way there, and of what is delayed. */
   get bytes(): number {
-    return this.#store.stats(this.log).bytes + this.delayedBytes;
+    return this.#store.stats(this.log).bytes + this.staged.bytes + this.delayedBytes;
   }
 
   /** When the oldest message that is not settled was sent; undefined: there is none on disk. */
@@ -97,6 +99,12 @@ export class Queue {
   /** True while something is staged behind what is flushed. */
   get hasStaged(): boolean {
     return this.#store.nextSequence(this.log) > this.#store.stats(this.log).nextSequence;
+  }
+
+  /** A commit is on disk. */
+  onFlushed(): void {
+    const { nextSequence } = this.#store.stats(this.log);
+    this.staged.onFlushed(this.#store.nextSequence(this.log) - nextSequence);
   }
 
   /** Lets the log go before the floor, as far as it is flushed. */

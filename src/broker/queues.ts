@@ -303,6 +303,7 @@ export class Queues {
     this.#fed.clear();
     for (const queue of fed) {
       if (queue.isDeleted) continue;
+      queue.onFlushed();
       queue.trim();
       queue.deliveries.pump();
       // Staged behind the commit that was flushed: asked again after the next.
@@ -336,6 +337,7 @@ export class Queues {
     const { store } = this.#context;
     const sequence = store.nextSequence(queue.log);
     store.append(queue.log, message);
+    queue.staged.add(message);
     this.#fed.add(queue);
     return sequence;
   }

@@ -1,8 +1,9 @@
 /** A stream: a named durable log that captures topic filters, within its limits. */
 import type { Clock, Instant } from "../lib/clock.ts";
 import type { DuplicateWindow } from "./duplicate-window.ts";
-import { type Message, propertyBytes } from "./message.ts";
+import type { Message } from "./message.ts";
 import type { PatternCounts } from "./pattern-counts.ts";
+import { StagedSize } from "./staged-size.ts";
 import { firstSequenceAfter } from "./start-position.ts";
 import type { CommitNumber, LogId, LogRecord, Ordinal, Sequence, Store } from "./store.ts";
 import { filterMatches } from "./topic.ts";
@@ -67,9 +68,7 @@ export class Stream {
   isDeleted = false;
   readonly #store: Store;
   readonly #touched: Set<Stream>;
-  /** Appended and not flushed yet; bytes about. */
-  #openBytes = 0;
-  #openMessages = 0;
+  readonly #staged = new StagedSize();
   #flushedBytes = 0;
   #flushedMessages = 0;
   /** Where it begins when all that is staged is on disk. */
@@ -101,19 +100,16 @@ export class Stream {
   get isFull(): boolean {
     const { whenFull, bytesMax, messagesMax } = this.settings;
     if (whenFull !== "reject") return false;
-    if (this.#flushedBytes + this.#openBytes >= bytesMax) return true;
-    return messagesMax !== undefined && this.#flushedMessages + this.#openMessages >= messagesMax;
+    if (this.#flushedBytes + this.#staged.bytes >= bytesMax) return true;
+    return (
+      messagesMax !== undefined && this.#flushedMessages + this.#staged.messages >= messagesMax
+    );
   }
 
   append(message: Message): LogRecord {
     this.#counts.countIn(message);
-    if (this.#openMessages++ === 0) this.#touched.add(this);
-    this.#openBytes +=
-      message.payloadEnd -
-      message.payloadStart +
-      message.topic.bytes.length +
-      propertyBytes(message.properties) +
-      24;
+    if (this.#staged.messages === 0) this.#touched.add(this);
+    this.#staged.add(message);
     return this.#store.append(this.log, message);
   }
 
@@ -243,8 +239,7 @@ export class Stream {
     const { bytes, firstSequence, nextSequence } = this.#store.stats(this.log);
     this.#flushedBytes = bytes;
     this.#flushedMessages = nextSequence - firstSequence;
-    this.#openBytes = 0;
-    this.#openMessages = 0;
+    this.#staged.onFlushed(this.#store.nextSequence(this.log) - nextSequence);
   }
 }
 

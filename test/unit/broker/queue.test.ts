@@ -135,6 +135,24 @@ test("Delayed messages are received when they are due, also after a restart, and
   assert.equal(bench.queue().delayedBytes, 0);
 });
 
+test("A queue that is full in bytes refuses, also what comes before a commit is on disk and while it is on its way.", () => {
+  const isTaken = (bench: QueueBench): boolean => bench.send("x".repeat(300)).isTaken;
+  const atOnce = new QueueBench({ bytesMax: 1_000 });
+  assert.deepEqual(
+    Array.from({ length: 6 }, () => isTaken(atOnce)),
+    [true, true, true, true, false, false],
+  );
+  const between = new QueueBench({ bytesMax: 1_000 });
+  const taken = Array.from({ length: 6 }, () => {
+    const one = isTaken(between);
+    between.store.seal();
+    return one;
+  });
+  assert.ok(!taken.includes(true, 4), "refused while it is on its way");
+  between.flush();
+  assert.ok(!isTaken(between), "refused when it is on disk");
+});
+
 test("A message that is due before its row is flushed still comes, once.", () => {
   const bench = new QueueBench();
   bench.send("a", { delayMs: 1 });

@@ -46,6 +46,21 @@ test("a stream that rejects takes its number of messages and not one more", () =
   assert.deepEqual(node.losses, []);
 });
 
+test("a stream that rejects counts what comes while a commit is on its way to disk", () => {
+  const node = new VirtualNode({
+    flushes: "manual",
+    streams: [stream({ messagesMax: 3, whenFull: "reject" })],
+  });
+  publish(node, 1);
+  node.store.seal();
+  publish(node, 2, 2);
+  node.flush();
+  publish(node, 2, 4);
+  node.flushAll();
+  assert.equal(node.store.stats(logOf(node)).nextSequence, 4);
+  assert.equal(node.broker.counters.refused, 2);
+});
+
 test("messages older than the limit go, younger ones stay", () => {
   const node = new VirtualNode({ streams: [stream({ ageMaxMs: 60_000 })] });
   publish(node, 7);

@@ -2,9 +2,10 @@
 import { z } from "zod";
 import { type ListenerEndpoint, listenerEndpoint } from "./config-address.ts";
 import type { SettingPath } from "./config-environment.ts";
+import { mqttSchema } from "./config-mqtt-schema.ts";
 import { patternRules } from "./config-pattern-rules.ts";
 import { type BrokenRule, list, repeated, text } from "./config-rule.ts";
-import { mqttSchema, storeSchema } from "./config-schema.ts";
+import { storeSchema } from "./config-schema.ts";
 import { uplinkRules } from "./config-uplink-rules.ts";
 import { allowsAnonymous } from "./listener-access.ts";
 

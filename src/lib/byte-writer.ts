@@ -36,6 +36,26 @@ export function recycle(bytes: Uint8Array): void {
 
 const EMPTY = new Uint8Array(0);
 
+/** Parts of sources of this size at most are remembered: one of them is kept alive by it. */
+const VIEWED_BYTES_MAX = 65_536;
+/** The part copied last: a message goes to many subscribers, and reads of equal messages have them in the same place. */
+let viewed: Uint8Array = EMPTY;
+let viewedFrom = 0;
+let viewedTo = 0;
+let view: Uint8Array = EMPTY;
+
+/** `source[start, stop)`. Hot path: per message and subscriber. */
+function viewOf(source: Uint8Array, start: number, stop: number): Uint8Array {
+  if (source === viewed && start === viewedFrom && stop === viewedTo) return view;
+  const made = source.subarray(start, stop);
+  if (source.length > VIEWED_BYTES_MAX) return made;
+  viewed = source;
+  viewedFrom = start;
+  viewedTo = stop;
+  view = made;
+  return made;
+}
+
 export class ByteWriter {
   /** What was written is `bytes[0, end)`. */
   bytes: Uint8Array = EMPTY;
@@ -87,7 +107,7 @@ export class ByteWriter {
     if (count < (isWhole ? 12 : 48)) {
       for (let i = 0; i < count; i++) bytes[end + i] = source[start + i] ?? 0;
     } else {
-      bytes.set(isWhole ? source : source.subarray(start, stop), end);
+      bytes.set(isWhole ? source : viewOf(source, start, stop), end);
     }
     this.end = end + count;
   }

@@ -82,7 +82,7 @@ export function serveStream(
   stream: Socket,
   peer: Peer,
 ): Served | undefined {
-  const connection = acceptOn(options, socket, new StreamWire(stream), peer);
+  const connection = acceptOn(options, socket, new StreamWire(stream, stream === socket), peer);
   if (connection === undefined) return undefined;
   (stream as ServedSocket)[SERVED] = { options, connection };
   onChunk(stream, onData);

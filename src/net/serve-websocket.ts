@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { RawData, WebSocket } from "ws";
 import type { Peer } from "../mqtt/link.ts";
 import { SUBPROTOCOLS, type Subprotocol } from "../native/frame.ts";
+import type { WriteListener } from "./direct-write.ts";
 import { acceptOn, closed, receive, type Served, type ServeOptions } from "./serve-stream.ts";
 import type { Wire } from "./wire.ts";
 
@@ -59,11 +60,14 @@ class WebSocketWire implements Wire {
     return this.#stream.destroyed;
   }
 
-  write(bytes: Uint8Array, onWritten: () => void): void {
+  write(bytes: Uint8Array, end: number, listener: WriteListener): boolean {
     const webSocket = this.#webSocket;
-    if (bytes.length > COPIED_BYTES_MAX || webSocket.readyState !== webSocket.OPEN) {
-      webSocket.send(bytes, { binary: this.#isBinary, compress: false }, onWritten);
-    } else this.#stream.write(frameOf(bytes, this.#isBinary), onWritten);
+    const content = bytes.subarray(0, end);
+    const onWritten = (): void => listener.onWritten(bytes, end);
+    if (end > COPIED_BYTES_MAX || webSocket.readyState !== webSocket.OPEN) {
+      webSocket.send(content, { binary: this.#isBinary, compress: false }, onWritten);
+    } else this.#stream.write(frameOf(content, this.#isBinary), onWritten);
+    return false;
   }
 
   setPaused(isPaused: boolean): void {

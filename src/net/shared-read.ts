@@ -11,6 +11,10 @@ const READ_BYTES = 65_536;
 
 const bytes = Buffer.allocUnsafeSlow(READ_BYTES);
 
+/** Of reads up to so many bytes a view of each length is kept: a message of a device makes none. */
+const SMALL_BYTES_MAX = 1_024;
+const views: (Buffer | undefined)[] = new Array(SMALL_BYTES_MAX + 1).fill(undefined);
+
 /** On a socket that reads into the shared buffer: who gets what comes. */
 const RECEIVE = Symbol("receive");
 
@@ -49,6 +53,17 @@ export function onChunk(socket: Socket, receive: Receive): void {
 /** Hot path: per read. */
 function onRead(this: unknown, count: number): boolean {
   const socket = this as SharedSocket;
-  socket[RECEIVE]?.(bytes.subarray(0, count));
+  socket[RECEIVE]?.(viewOf(count));
   return true;
+}
+
+/** Hot path: per read. */
+function viewOf(count: number): Buffer {
+  if (count > SMALL_BYTES_MAX) return bytes.subarray(0, count);
+  let view = views[count];
+  if (view === undefined) {
+    view = bytes.subarray(0, count);
+    views[count] = view;
+  }
+  return view;
 }

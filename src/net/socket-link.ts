@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { ByteWriter, recycle } from "../lib/byte-writer.ts";
 import type { Link, Peer } from "../mqtt/link.ts";
+import type { WriteListener } from "./direct-write.ts";
 import type { NetworkCounters } from "./network-counters.ts";
 import type { OutputBudget } from "./output-budget.ts";
 import type { Turn, TurnLink } from "./turn.ts";
@@ -37,7 +38,7 @@ interface Writer {
 }
 
 /** The output of one network connection: gathered during a turn, written once, counted until the kernel has it. */
-export class SocketLink implements Link, TurnLink {
+export class SocketLink implements Link, TurnLink, WriteListener {
   readonly output = new ByteWriter();
   readonly peer: Peer;
   /** Set once it is there. */
@@ -131,16 +132,23 @@ export class SocketLink implements Link, TurnLink {
       return;
     }
     this.#options.counters.bytesSent += end;
+    if (wire.write(bytes, end, this)) {
+      recycle(bytes);
+      this.#account();
+      return;
+    }
     this.#writesUnderWay++;
     this.#underWayBytes += end;
-    wire.write(bytes.subarray(0, end), () => {
-      recycle(bytes);
-      this.#writesUnderWay--;
-      this.#underWayBytes -= end;
-      this.#onWritten();
-    });
     this.#queuedBytes = wire.queuedBytes;
     this.#account();
+  }
+
+  /** The wire does not need the bytes of an earlier write any more. */
+  onWritten(bytes: Uint8Array, end: number): void {
+    recycle(bytes);
+    this.#writesUnderWay--;
+    this.#underWayBytes -= end;
+    this.#onWritten();
   }
 
   /** What waits has changed. Hot path: per socket and turn. */

@@ -5,9 +5,16 @@ export interface TurnLink {
   flush(): void;
 }
 
+/** A list for more links than this is not kept for the next turn. */
+const KEPT_LINKS_MAX = 4_096;
+
 export class Turn {
   readonly #onEnd: () => void;
-  #links: TurnLink[] = [];
+  /** `links[0, count)` have output. */
+  #links: (TurnLink | undefined)[] = [];
+  #count = 0;
+  /** The list of the turn before; undefined while it is worked off. */
+  #spare: (TurnLink | undefined)[] | undefined = [];
   #isScheduled = false;
   readonly #run = (): void => this.#end();
 
@@ -18,7 +25,7 @@ export class Turn {
 
   /** The link has output. Hot path: per socket and turn. */
   add(link: TurnLink): void {
-    this.#links.push(link);
+    this.#links[this.#count++] = link;
     this.schedule();
   }
 
@@ -39,7 +46,15 @@ export class Turn {
     this.#isScheduled = false;
     this.#onEnd();
     const links = this.#links;
-    this.#links = [];
-    for (const link of links) link.flush();
+    const count = this.#count;
+    this.#links = this.#spare ?? [];
+    this.#spare = undefined;
+    this.#count = 0;
+    for (let i = 0; i < count; i++) {
+      const link = links[i];
+      links[i] = undefined;
+      link?.flush();
+    }
+    this.#spare = links.length > KEPT_LINKS_MAX ? [] : links;
   }
 }

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { DirectWrite, type WriteListener, writeDirectly } from "./direct-write.ts";
 
 /** What a link writes to: a stream of bytes, or binary frames of a WebSocket. */
 export interface Wire {
@@ -6,8 +7,10 @@ export interface Wire {
   readonly queuedBytes: number;
   /** True from its end on: nothing can be written any more. */
   readonly isGone: boolean;
-  /** Writes; `onWritten` is called once, when the bytes are not needed any more or never will be. */
-  write(bytes: Uint8Array, onWritten: () => void): void;
+  /**
+   * Writes `bytes[0, end)`. True: they are not needed any more. Else the listener is called once, later, when they are not or never will be.
+   */
+  write(bytes: Uint8Array, end: number, listener: WriteListener): boolean;
   setPaused(isPaused: boolean): void;
   /** Ends it after what was written. */
   end(): void;
@@ -16,21 +19,33 @@ export interface Wire {
 /** MQTT right on TCP, TLS or a unix socket. */
 export class StreamWire implements Wire {
   readonly #stream: Socket;
+  /** Nothing is between the stream and the network. */
+  readonly #isPlain: boolean;
 
-  constructor(stream: Socket) {
+  /** `isPlain`: the stream is the network connection itself, no TLS on it. */
+  constructor(stream: Socket, isPlain: boolean) {
     this.#stream = stream;
+    this.#isPlain = isPlain;
   }
 
   get queuedBytes(): number {
-    return this.#stream.writableLength;
+    const stream = this.#stream;
+    return this.#isPlain ? unsentBytes(stream) : stream.writableLength;
   }
 
   get isGone(): boolean {
     return this.#stream.destroyed;
   }
 
-  write(bytes: Uint8Array, onWritten: () => void): void {
-    this.#stream.write(bytes, onWritten);
+  /** Hot path: per socket and turn. */
+  write(bytes: Uint8Array, end: number, listener: WriteListener): boolean {
+    const stream = this.#stream;
+    if (this.#isPlain && !stream.writableEnded && stream.writableLength === 0) {
+      const outcome = writeDirectly(stream, bytes, end, listener);
+      if (outcome !== DirectWrite.unavailable) return outcome === DirectWrite.taken;
+    }
+    stream.write(bytes.subarray(0, end), () => listener.onWritten(bytes, end));
+    return false;
   }
 
   setPaused(isPaused: boolean): void {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Socket } from "node:net";
 import { type TestContext, test } from "node:test";
+import type { WriteListener } from "../../../src/net/direct-write.ts";
 import { NetworkCounters } from "../../../src/net/network-counters.ts";
 import { OutputBudget } from "../../../src/net/output-budget.ts";
 import { SocketLink } from "../../../src/net/socket-link.ts";
@@ -21,9 +22,10 @@ class SlowWire implements Wire {
     return this.#waiting.length;
   }
 
-  write(bytes: Uint8Array, onWritten: () => void): void {
-    this.queuedBytes += bytes.length;
-    this.#waiting.push({ count: bytes.length, onWritten });
+  write(bytes: Uint8Array, end: number, listener: WriteListener): boolean {
+    this.queuedBytes += end;
+    this.#waiting.push({ count: end, onWritten: () => listener.onWritten(bytes, end) });
+    return false;
   }
 
   setPaused(isPaused: boolean): void {

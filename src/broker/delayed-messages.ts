@@ -4,7 +4,7 @@
  *
  * When a queue is purged its rows are void at once, by a mark with the number of the last one, and are removed at leisure.
  */
-import { type Clock, type Instant, missedSince } from "../lib/clock.ts";
+import { after, type Clock, type Instant, missedSince } from "../lib/clock.ts";
 import type { Deadline, DeadlineHeap } from "../lib/deadline-heap.ts";
 import type { Due } from "./due.ts";
 import type { Message } from "./message.ts";
@@ -57,6 +57,8 @@ export class DelayedMessages implements Due {
   readonly #purged = new Map<number, number>();
   /** The walk over all rows that removes the void ones; undefined: there are none. */
   #sweep: Generator<[key: Uint8Array, value: Uint8Array]> | undefined;
+  /** The walk over all rows that moves those that are due earlier, because time spent off has become known. */
+  #aging: Generator<[key: Uint8Array, value: Uint8Array]> | undefined;
   #lastNumber = 0;
   #deadline: Deadline<Due> | undefined;
 
@@ -112,10 +114,25 @@ export class DelayedMessages implements Due {
     return damaged;
   }
 
-  /** Time spent off has become known: what was sent before is due earlier by it, and has a row there. */
+  /** Time spent off has become known: what was sent before is due earlier by it, and gets a row there, step by step. */
   onAged(): void {
+    this.#aging = this.#rows();
+    this.#ageStep();
+    if (this.#aging !== undefined) this.#schedule(after(this.#context.clock.now(), STEP_MS));
+  }
+
+  /** What it has moved is not moved again when the broker ends in between: its new row is younger. */
+  #ageStep(): void {
     const { clock, store } = this.#context;
-    for (const [key, value] of [...this.#rows()]) {
+    for (let i = 0; this.#aging !== undefined && i < STEP_ROWS; i++) {
+      // Each is written anew: no more of them wait for the disk than of anything else.
+      if (store.refusal() === "pending-full") return;
+      const { value: row } = this.#aging.next();
+      if (row === undefined) {
+        this.#aging = undefined;
+        return;
+      }
+      const [key, value] = row;
       if (this.#gone.has(nameOf(key))) continue;
       const { dueAt, queue, number } = delayedOf(key);
       if (this.#isVoid(queue, number)) continue;
@@ -125,7 +142,6 @@ export class DelayedMessages implements Due {
       this.#remove(key);
       this.#put(Math.max(clock.now(), dueAt - missedMs) as Instant, queue, value);
     }
-    if (store.refusal() !== "failed") this.#forgetFlushed();
   }
 
   /** Those of a queue are void from now on, those that are not there yet are not. Goes with the open group. */
@@ -167,9 +183,11 @@ export class DelayedMessages implements Due {
     this.#deadline = undefined;
     this.#forgetFlushed();
     this.#sweepStep();
+    this.#ageStep();
     const { store, topics } = this.#context;
     let moved = 0;
-    let next = this.#sweep === undefined ? Number.POSITIVE_INFINITY : now + STEP_MS;
+    const isWalking = this.#sweep !== undefined || this.#aging !== undefined;
+    let next = isWalking ? now + STEP_MS : Number.POSITIVE_INFINITY;
     for (const [key, value] of this.#rows()) {
       const { dueAt, queue, number } = delayedOf(key);
       if (dueAt > now) {

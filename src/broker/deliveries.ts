@@ -32,6 +32,8 @@ const READ_BYTES = 65_536;
 /** Records that are given back, given up or passed over in one turn; the next ones have theirs STEP_MS later. */
 const STEP_RECORDS = 1_000;
 const STEP_MS = 1;
+/** Records that were never handed out and are settled without that in one turn: they cost little, but for what goes to disk of them. */
+const STEP_NEW_RECORDS = 65_536;
 /** What one turn may pass over on the way to what it hands out: so many records that are not meant, and given up ones at their cost. */
 const PASS_BUDGET = 16_384;
 const GIVE_UP_COST = 16;
@@ -105,6 +107,8 @@ export interface Settled {
 export class Deliveries {
   /** Records that may be in hands or hidden at a time. */
   inHandsMax = Number.POSITIVE_INFINITY;
+  /** Whose these were is deleted. */
+  isForgotten = false;
   readonly #context: DeliveriesContext;
   readonly #store: Store;
   readonly #log: LogId;
@@ -122,6 +126,8 @@ export class Deliveries {
   /** Whose owners are gone: what is in them is given back step by step, and until then nothing is handed out. */
   readonly #released: Hands[] = [];
   readonly #settled = new IntervalSet();
+  /** Those that are still to be looked at since time spent off became known. */
+  #aging: Iterator<Entry> | undefined;
   readonly #receivers: Receiver[] = [];
   #turn = 0;
   #floor: number;
@@ -227,17 +233,24 @@ export class Deliveries {
     return (until - missedSince(this.#context.clock, (until - forMs) as Instant)) as Instant;
   }
 
-  /** Time spent off has become known. */
+  /** Time spent off has become known: what is hidden is looked at, step by step. */
   onAged(): void {
-    for (const entry of this.#entries.values()) {
-      const { hidden } = entry;
-      if (hidden === undefined) continue;
+    this.#aging = this.#entries.values();
+    this.#age();
+    this.#reschedule();
+  }
+
+  #age(): void {
+    for (let left = STEP_RECORDS; this.#aging !== undefined && left > 0; left--) {
+      const { value: entry, done } = this.#aging.next();
+      if (done === true) this.#aging = undefined;
+      const hidden = entry?.hidden;
+      if (entry === undefined || hidden === undefined) continue;
       const due = this.#dueOf(entry);
       if (due >= hidden.at) continue;
       this.#hidden.cancel(hidden);
       entry.hidden = this.#hidden.add(due, entry);
     }
-    this.#reschedule();
   }
 
   /** Below `next` and neither settled nor known: its first handing-over did not get to disk. */
@@ -253,15 +266,27 @@ export class Deliveries {
   /** Everything before is settled without being handed out; for a consumer that begins later or whose log lost its beginning. */
   skipTo(sequence: number): void {
     if (sequence <= this.#floor) return;
-    for (const entry of [...this.#entries.values()]) {
-      if (entry.sequence >= sequence) continue;
+    for (const entry of this.#entriesBefore(sequence)) {
       this.#unhide(entry);
       this.#takeBack(entry);
       this.#entries.delete(entry.sequence);
     }
     this.#next = Math.max(this.#next, sequence);
-    this.#settle(this.#floor, sequence - 1);
-    this.#advanceFloor();
+    this.#settleBefore(sequence);
+  }
+
+  /** What was handed out of what is before; looks at the sequences or at the entries, whichever are fewer. */
+  #entriesBefore(sequence: number): Entry[] {
+    const found: Entry[] = [];
+    if (sequence - this.#floor > this.#entries.size) {
+      for (const entry of this.#entries.values()) if (entry.sequence < sequence) found.push(entry);
+      return found;
+    }
+    for (let before = this.#floor; before < sequence; before++) {
+      const entry = this.#entries.get(before);
+      if (entry !== undefined) found.push(entry);
+    }
+    return found;
   }
 
   /** Adds somebody who takes messages; call `pump` afterwards. */
@@ -330,6 +355,7 @@ export class Deliveries {
   /** Time: what was hidden is free again, what is held is tried again; a step of it. */
   onDue(now: Instant): void {
     this.#giveBack();
+    this.#age();
     for (let left = STEP_RECORDS; left > 0; left--) {
       const entry = this.#hidden.takeDue(now);
       if (entry === undefined) break;
@@ -400,24 +426,46 @@ export class Deliveries {
     return settled;
   }
 
-  /** Settles all that is not in anybody's hands or hidden; returns how many. */
-  ackWaiting(): { readonly count: number; readonly commit: CommitNumber } {
+  /** The end of what is on disk: behind it is what will be sent. */
+  get end(): Sequence {
+    return this.#flushedEnd as Sequence;
+  }
+
+  /** Settles what is before `end` and in nobody's hands, not hidden and not held, a step of it; `isDone`: that was all. */
+  ackWaiting(end: Sequence): {
+    readonly count: number;
+    readonly commit: CommitNumber;
+    readonly isDone: boolean;
+  } {
     let count = 0;
-    for (let entry = this.#takeAgain(); entry !== undefined; entry = this.#takeAgain()) {
-      this.#settleEntry(entry.sequence);
+    for (let next = this.#again.next(); next !== undefined && next < end; ) {
+      if (count === STEP_RECORDS) break;
+      this.#takeAgain();
+      this.#settleEntry(next);
       count++;
+      next = this.#again.next();
     }
-    const end = this.#flushedEnd;
-    if (end > this.#next) {
-      for (const { from, to } of this.#settled.missing(this.#next, end - 1)) {
-        count += to - from + 1;
-        this.#settle(from, to);
-      }
-      this.#next = end;
-    }
+    if (count < STEP_RECORDS) count += this.#ackNew(Math.min(end, this.#next + STEP_NEW_RECORDS));
     this.#advanceFloor();
     this.#counts.purged += count;
-    return { count, commit: this.#store.openCommit };
+    const isDone = this.#next >= end && (this.#again.next() ?? end) >= end;
+    return { count, commit: this.#store.openCommit, isDone };
+  }
+
+  /** Settles what was never handed out. */
+  #ackNew(end: number): number {
+    if (end <= this.#next) return 0;
+    let count = 0;
+    for (const { from, to } of this.#settled.missing(this.#next, end - 1)) {
+      count += to - from + 1;
+      this.#settled.add(from, to);
+    }
+    const from = this.#next;
+    this.#next = end;
+    this.#advanceFloor();
+    // What lies before the floor by now needs no record of its own.
+    if (this.#floor < end) this.#blocks.touchRange(Math.max(from, this.#floor), end - 1);
+    return count;
   }
 
   /** Settles everything that was sent so far, in hands or not; returns how many. */
@@ -425,9 +473,8 @@ export class Deliveries {
     const end = this.#store.nextSequence(this.#log);
     const count = this.size;
     this.#clear();
-    if (end > this.#floor) this.#settle(this.#floor, end - 1);
     this.#next = end;
-    this.#advanceFloor();
+    this.#settleBefore(end);
     this.#counts.purged += count;
     return { count, commit: this.#store.openCommit };
   }
@@ -459,6 +506,8 @@ export class Deliveries {
   forget(): void {
     // Who has one in hands may give it back or settle it later: then it is not known.
     this.#clear();
+    this.#batch = [];
+    this.isForgotten = true;
     this.#blocks.removeAll();
     for (const receiver of this.#receivers.splice(0)) receiver.onForgotten?.();
   }
@@ -692,12 +741,15 @@ export class Deliveries {
 
   #settleEntry(sequence: number): void {
     this.#entries.delete(sequence);
-    this.#settle(sequence, sequence);
+    this.#settled.add(sequence, sequence);
+    this.#blocks.touch(sequence);
   }
 
-  #settle(from: number, to: number): void {
-    this.#settled.add(from, to);
-    this.#blocks.touchRange(from, to);
+  /** Everything before is settled: the floor says so, however much it is. */
+  #settleBefore(end: number): void {
+    if (end <= this.#floor) return;
+    this.#settled.add(this.#floor, end - 1);
+    this.#advanceFloor();
   }
 
   #advanceFloor(): void {
@@ -716,7 +768,7 @@ export class Deliveries {
     // What is due by now was too much for one turn.
     if (hiddenAt !== undefined) schedule(hiddenAt > soon ? hiddenAt : soon);
     if (this.#heldAt !== undefined) schedule(this.#heldAt);
-    if (this.#released.length > 0) schedule(soon);
+    if (this.#released.length > 0 || this.#aging !== undefined) schedule(soon);
   }
 }
 

@@ -23,7 +23,9 @@ export type ParsedDestinations =
   | { readonly mistake: string };
 
 /** Destinations of routes by key. */
-export type RouteTable = ReadonlyMap<string, readonly Destination[]>;
+export interface RouteTable {
+  get(key: string): readonly Destination[] | undefined;
+}
 
 const KINDS: ReadonlyMap<string, DestinationKind | "route"> = new Map([
   ["event", "event"],
@@ -36,7 +38,7 @@ const KINDS: ReadonlyMap<string, DestinationKind | "route"> = new Map([
   ["routes", "route"],
 ]);
 
-export const NO_ROUTES: RouteTable = new Map();
+export const NO_ROUTES: RouteTable = new Map<string, readonly Destination[]>();
 
 /** How a destination is written. */
 export const destinationText = ({ kind, name }: Destination): string => `${kind}:${name}`;

@@ -96,6 +96,13 @@ export class Queue {
     return this.messages >= messagesMax || this.bytes >= bytesMax;
   }
 
+  /** Every one of these was taken before: nothing is added when it is sent again. */
+  knowsAll(messages: readonly { readonly messageId?: string }[], now: Instant): boolean {
+    return messages.every(
+      ({ messageId }) => messageId !== undefined && this.duplicates.find(messageId, now),
+    );
+  }
+
   /** True while something is staged behind what is flushed. */
   get hasStaged(): boolean {
     return this.#store.nextSequence(this.log) > this.#store.stats(this.log).nextSequence;

@@ -85,9 +85,30 @@ export class Routing {
     this.#context = context;
   }
 
-  /** See `parseDestinations`; with the routes of the configuration. */
-  parse(text: string, own: Destination["kind"] | undefined): ParsedDestinations {
-    return parseDestinations(text, own, this.#context.settings.routes);
+  /**
+   * See `parseDestinations`; with the routes of the configuration. "not-authorized": it names a route that is not there, or that this
+   * publisher may not use; which of them is not told, so that nobody finds out what routes there are.
+   */
+  parse(
+    text: string,
+    own: Destination["kind"] | undefined,
+    publisher: Session,
+  ): ParsedDestinations | "not-authorized" {
+    const { settings, authorizer } = this.#context;
+    let isDenied = false;
+    const routes: RouteTable = {
+      get: (key) => {
+        const found = settings.routes.get(key);
+        isDenied ||= found === undefined ? !authorizer.isOpen : !this.#mayUse(found, publisher);
+        return isDenied ? undefined : found;
+      },
+    };
+    const parsed = parseDestinations(text, own, routes);
+    return isDenied ? "not-authorized" : parsed;
+  }
+
+  #mayUse(route: readonly Destination[], publisher: Session): boolean {
+    return route.every((one) => this.#isAllowed(one, publisher));
   }
 
   /** Where publishes to a topic go besides. Hot path: per message; looked up once per topic. */

@@ -123,11 +123,26 @@ export class Stream {
     now: Instant,
   ): AppendResult {
     const nextSequence = this.#store.nextSequence(this.log);
-    if (expectedSequence !== undefined && expectedSequence !== nextSequence) {
+    const repeated = this.#repeatedFrom(messages, now);
+    const isExpected = expectedSequence === nextSequence || expectedSequence === repeated;
+    if (expectedSequence !== undefined && !isExpected) {
       return { isTaken: false, refusal: "wrong-sequence", nextSequence };
     }
-    if (this.isFull) return { isTaken: false, refusal: "full", nextSequence };
+    if (repeated === undefined && this.isFull)
+      return { isTaken: false, refusal: "full", nextSequence };
     return { isTaken: true, ...this.appendChecked(messages, now) };
+  }
+
+  /** Messages that are all known, sent again because their answer did not arrive: what the first of them got. Undefined: one is new. */
+  #repeatedFrom(messages: readonly Appendage[], now: Instant): Sequence | undefined {
+    let first: Sequence | undefined;
+    for (const { messageId } of messages) {
+      if (messageId === undefined) return undefined;
+      const known = this.duplicates.find(messageId, now);
+      if (known === undefined) return undefined;
+      first ??= known.sequence;
+    }
+    return first;
   }
 
   /** The same where somebody has found out that there is room. */

@@ -3,6 +3,7 @@ import type { ServerFrame } from "../native/frame.ts";
 import type { Settings } from "./client-options.ts";
 import { type Connection, errorOf } from "./connection.ts";
 import { abortedBy, RillError } from "./rill-error.ts";
+import { timerMs } from "./timer-ms.ts";
 
 /** The answer's fields. */
 export type Result = Readonly<Record<string, unknown>>;
@@ -78,7 +79,7 @@ export class Calls {
     call.timer = setTimeout(() => {
       const text = `no answer within ${timeoutMs} ms`;
       this.#giveUp(call, new RillError("timeout", text, { retry: plan.life === "repeatable" }));
-    }, timeoutMs);
+    }, timerMs(timeoutMs));
     if (signal !== undefined) {
       call.onAbort = () => this.#giveUp(call, abortedBy(signal));
       signal.addEventListener("abort", call.onAbort, { once: true });

@@ -13,6 +13,7 @@ import type { CallOptions, ClientState, Settings } from "./client-options.ts";
 import type { Dial } from "./client-socket.ts";
 import { Connection, type ConnectionOwner, isFatal } from "./connection.ts";
 import { abortedBy, RillError } from "./rill-error.ts";
+import { timerMs } from "./timer-ms.ts";
 
 /** A connection that lasted so long was a good one: the next attempt begins with the shortest pause. */
 const GOOD_MS = 5_000;
@@ -54,6 +55,7 @@ export class ClientCore implements ConnectionOwner {
   #welcome: WelcomeFrame | undefined;
   #state: ClientState = { name: "connecting", attempt: 1 };
   #isClosing = false;
+  #closing: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #onIdle: (() => void) | undefined;
   #onConnected: { resolve(): void; reject(error: RillError): void } | undefined;
@@ -94,7 +96,7 @@ export class ClientCore implements ConnectionOwner {
       const cause = this.#state.name === "waiting" ? this.#state.cause : undefined;
       const text = cause?.message ?? `not connected within ${connectTimeoutMs} ms`;
       this.#finish(new RillError("unreachable", text, { retry: true, cause }));
-    }, connectTimeoutMs);
+    }, timerMs(connectTimeoutMs));
     const onAbort = (): void => {
       if (signal !== undefined) this.#finish(abortedBy(signal));
     };
@@ -178,13 +180,18 @@ export class ClientCore implements ConnectionOwner {
    * Ends the subs, waits up to `drainMs` for answers, then closes the connection.
    * What is not answered then is told `closed`.
    */
-  async close(drainMs: number): Promise<void> {
+  close(drainMs: number): Promise<void> {
+    this.#closing ??= this.#close(drainMs);
+    return this.#closing;
+  }
+
+  async #close(drainMs: number): Promise<void> {
     if (this.#state.name === "closed") return;
     this.#isClosing = true;
     for (const sub of [...this.#subs]) sub.onClosed(undefined);
     if (this.#calls.size > 0) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, drainMs);
+        const timer = setTimeout(resolve, timerMs(drainMs));
         this.#onIdle = () => {
           clearTimeout(timer);
           resolve();
@@ -217,6 +224,14 @@ export class ClientCore implements ConnectionOwner {
     }
   }
 
+  /** Whoever asked is told; a requester whose answer this is, too. */
+  onTooLarge(frame: object, bytesMax: number): void {
+    const { op, id, request } = frame as { op?: unknown; id?: number; request?: number };
+    const text = `larger than the ${bytesMax} bytes that the broker takes at once`;
+    if (id !== undefined) this.onFrame({ op: "error", id, code: "too-large", text, retry: false });
+    else if (op === "reply") this.send({ op: "reply", request, error: `the reply is ${text}` });
+  }
+
   onEnded(cause: RillError): void {
     const wasOpen = this.#isOpen;
     this.#isOpen = false;
@@ -234,7 +249,7 @@ export class ClientCore implements ConnectionOwner {
     if (wasOpen && performance.now() - this.#openedAt >= GOOD_MS) this.#backoff.reset();
     const delayMs = Math.max(this.#backoff.next(), cause.afterMs ?? 0);
     this.#setState({ name: "waiting", delayMs, cause });
-    this.#timer = setTimeout(() => this.#attempt(), delayMs);
+    this.#timer = setTimeout(() => this.#attempt(), timerMs(delayMs));
   }
 
   #attempt(): void {

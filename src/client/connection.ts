@@ -12,6 +12,7 @@ import { codecOf, type FrameCodec } from "../native/frame-codec.ts";
 import type { Settings } from "./client-options.ts";
 import type { ClientSocket, Dial } from "./client-socket.ts";
 import { RillError } from "./rill-error.ts";
+import { timerMs } from "./timer-ms.ts";
 
 /** With more than that handed to the network, the rest waits here. */
 const BUFFERED_BYTES_MAX = 1_048_576;
@@ -27,6 +28,8 @@ export interface ConnectionOwner {
   /** There may be room for more. */
   onRoom(): void;
   onEnded(cause: RillError): void;
+  /** This frame was not sent: the server takes no more than so many bytes. */
+  onTooLarge(frame: object, bytesMax: number): void;
 }
 
 const utf8 = new TextEncoder();
@@ -76,7 +79,10 @@ export class Connection {
     };
     this.#socket.onclose = ({ code, reason }: { readonly code: number; readonly reason: string }) =>
       this.#onClosed(code, reason, cause);
-    this.#idleTimer = setInterval(() => this.#checkIdle(), Math.max(50, settings.idleMs / 2));
+    this.#idleTimer = setInterval(
+      () => this.#checkIdle(),
+      timerMs(Math.max(50, settings.idleMs / 2)),
+    );
   }
 
   /** Undefined until it is open. */
@@ -194,10 +200,20 @@ export class Connection {
         batch.push(one.frame);
         bytes += one.bytes;
       }
-      this.#socket.send(codec.encode(batch.length === 1 ? batch[0] : batch));
+      this.#hand(codec, batch);
     }
     this.#outgoing = next === this.#outgoing.length ? [] : this.#outgoing.slice(next);
     if (this.#outgoing.length > 0) this.#waitForRoom();
+  }
+
+  /** To the network; a frame that is larger than what the server takes stays here, for with it the connection would end. */
+  #hand(codec: FrameCodec, batch: readonly object[]): void {
+    const [only] = batch;
+    const message = codec.encode(batch.length === 1 ? only : batch);
+    const bytesMax = this.#limits?.frameBytesMax ?? Number.POSITIVE_INFINITY;
+    if (isWithin(message, bytesMax)) this.#socket.send(message);
+    else if (batch.length > 1) for (const frame of batch) this.#hand(codec, [frame]);
+    else if (only !== undefined) this.#owner.onTooLarge(only, bytesMax);
   }
 
   #waitForRoom(): void {
@@ -223,6 +239,12 @@ export class Connection {
     this.#owner.onEnded(cause);
   }
 }
+
+/** Whether a message has at most so many bytes as UTF-8. */
+const isWithin = (message: Uint8Array | string, bytesMax: number): boolean =>
+  typeof message !== "string"
+    ? message.length <= bytesMax
+    : message.length * 3 <= bytesMax || utf8.encode(message).length <= bytesMax;
 
 /** The words of an error, also of one that is several. */
 function reasonOf(error: Error): string {

@@ -46,7 +46,7 @@ export class Events {
     return { isReached: reached !== false };
   }
 
-  /** Publishes without an answer; false: there is no connection just now, and it is gone. */
+  /** Publishes without an answer; false: there is no connection just now, and it is gone. What is larger than the broker takes is gone, too. */
   tell(topic: string, message: MessageInput): boolean {
     const frame = { ...contentOf(message), op: "publish", topic };
     return this.#core.send(frame, bytesOf(frame));

@@ -4,6 +4,7 @@ import type { CallOptions } from "./client-options.ts";
 import type { Connection } from "./connection.ts";
 import { bytesOf, contentOf, type MessageInput } from "./content.ts";
 import { Subscription, type SubscriptionOptions } from "./subscription.ts";
+import { timerMs } from "./timer-ms.ts";
 
 /** How long a responder has, unless told otherwise. */
 const TIMEOUT_MS = 10_000;
@@ -143,10 +144,12 @@ async function answer(
   const aborter = new AbortController();
   const { deadlineMs } = frame as { readonly deadlineMs?: number };
   const timer =
-    deadlineMs === undefined ? undefined : setTimeout(() => aborter.abort(), deadlineMs);
+    deadlineMs === undefined ? undefined : setTimeout(() => aborter.abort(), timerMs(deadlineMs));
   let reply: Content & { readonly error?: string };
+  let bytes = 0;
   try {
     reply = contentOf((await handler({ ...content, signal: aborter.signal })) ?? {});
+    bytes = bytesOf(reply);
   } catch (error) {
     reply = { error: error instanceof Error ? error.message : String(error) };
   } finally {
@@ -154,5 +157,5 @@ async function answer(
   }
   // Of a connection that is gone nobody waits.
   if (core.connection !== connection) return;
-  core.send({ ...reply, op: "reply", request }, bytesOf(reply));
+  core.send({ ...reply, op: "reply", request }, bytes);
 }

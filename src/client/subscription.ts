@@ -11,6 +11,7 @@ import type { ServerFrame } from "../native/frame.ts";
 import type { Result } from "./calls.ts";
 import type { ClientCore, CoreSub } from "./client-core.ts";
 import { abortedBy, RillError } from "./rill-error.ts";
+import { timerMs } from "./timer-ms.ts";
 
 /** Before it is asked once more after a refusal that may pass. */
 const RETRY_MS = 500;
@@ -93,7 +94,7 @@ export class Subscription<Item> implements AsyncIterableIterator<Item, undefined
     subscription.#openTimer = setTimeout(() => {
       const text = `not opened within ${timeoutMs} ms`;
       subscription.#end(new RillError("timeout", text, { retry: true }));
-    }, timeoutMs);
+    }, timerMs(timeoutMs));
     signal?.addEventListener("abort", subscription.#onAbort, { once: true });
     core.addSub(subscription);
     await opened;

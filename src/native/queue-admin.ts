@@ -2,6 +2,7 @@
 import type { Queue } from "../broker/queue.ts";
 import type { QueueSettings } from "../broker/queue-records.ts";
 import { NO_COMMIT } from "../broker/store.ts";
+import { AckAll } from "./ack-all.ts";
 import type { Caller } from "./caller.ts";
 import { checkFilter, wallOf } from "./content.ts";
 import type { ListFrame, QueueFrame, QueueSettingsFrame } from "./frame.ts";
@@ -81,11 +82,12 @@ export function purgeQueue(caller: Caller, frame: QueueFrame): void {
   caller.answer(frame.id, count === 0 ? NO_COMMIT : commit, { count });
 }
 
-/** Settles what is in nobody's hands. */
+/** Settles what waits for a receiver. */
 export function ackAll(caller: Caller, frame: QueueFrame): void {
   mustRead(caller, "queue", frame.queue);
-  const { count, commit } = knownQueue(caller, frame.queue).deliveries.ackWaiting();
-  caller.answer(frame.id, count === 0 ? NO_COMMIT : commit, { count });
+  const queue = knownQueue(caller, frame.queue);
+  caller.waits.checkRoom();
+  new AckAll(caller, frame.id, queue).start();
 }
 
 export function queueInfo(caller: Caller, frame: QueueFrame): void {

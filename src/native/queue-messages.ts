@@ -60,11 +60,13 @@ export function send(caller: Caller, frame: SendFrame): Handled {
   if (holdFor(broker.store.refusal()) === HOLD) return HOLD;
   const queue = openQueue(caller, name);
   const { messagesMax } = queue.settings;
-  if (messages.length > 0 && (queue.isFull || queue.messages + messages.length > messagesMax)) {
+  const now = broker.clock.now();
+  const isTooMany = queue.isFull || queue.messages + messages.length > messagesMax;
+  // What is sent again because its answer did not arrive needs no room.
+  if (messages.length > 0 && isTooMany && !queue.knowsAll(messages, now)) {
     broker.counters.refused++;
     throw new Refusal("full", "the queue is full");
   }
-  const now = broker.clock.now();
   let commit = NO_COMMIT;
   const results = messages.map((one) => {
     const topic = broker.topics.of(one.topic ?? name);
@@ -136,7 +138,15 @@ function settleOn(caller: Caller, queue: Queue, frame: SettleFrame): Settled | t
       const { to = queue.name } = frame;
       if (to !== queue.name) mustWrite(caller, "queue", to);
       if (holdFor(caller.broker.store.refusal()) === HOLD) return HOLD;
-      return caller.broker.queues.requeue(queue, names, openQueue(caller, to), delayMs);
+      const target = openQueue(caller, to);
+      const { messagesMax } = target.settings;
+      const isTooMany = target.isFull || target.messages + names.length > messagesMax;
+      // Within one queue there is no more of it than before.
+      if (target !== queue && isTooMany) {
+        caller.broker.counters.refused++;
+        throw new Refusal("full", "the queue to move to is full");
+      }
+      return caller.broker.queues.requeue(queue, names, target, delayMs);
     }
   }
 }

@@ -1,5 +1,5 @@
 /** Those of a connection who take messages of a queue: a sub with credit, and a receive that may wait. */
-import type { LogDelivery, Receiver } from "../broker/deliveries.ts";
+import type { Deliveries, LogDelivery, Receiver } from "../broker/deliveries.ts";
 import type { Due } from "../broker/due.ts";
 import type { Queue } from "../broker/queue.ts";
 import { after, type Clock } from "../lib/clock.ts";
@@ -35,6 +35,13 @@ function deliveryOf(
   return fillContent(fields, record, clock);
 }
 
+/** Remembers that the connection may have some of these in hands; those of queues that are deleted by now are forgotten. */
+function addHolding({ holdings }: Caller, deliveries: Deliveries): void {
+  if (holdings.has(deliveries)) return;
+  for (const known of holdings) if (known.isForgotten) holdings.delete(known);
+  holdings.add(deliveries);
+}
+
 /** Deliveries of a queue as they come. */
 export class QueueSub implements Sub, Receiver {
   readonly id: number;
@@ -58,7 +65,7 @@ export class QueueSub implements Sub, Receiver {
   }
 
   start(): void {
-    this.owner.holdings.add(this.#queue.deliveries);
+    addHolding(this.owner, this.#queue.deliveries);
     this.#queue.deliveries.addReceiver(this);
     this.pump();
   }
@@ -124,9 +131,9 @@ export class QueuePoll implements Wait, Receiver, Due {
   }
 
   start(waitMs: number): void {
-    const { broker, holdings, waits } = this.owner;
+    const { broker, waits } = this.owner;
     const { deliveries } = this.#queue;
-    holdings.add(deliveries);
+    addHolding(this.owner, deliveries);
     deliveries.addReceiver(this);
     deliveries.pump();
     if (this.#isOver) return;

@@ -9,6 +9,7 @@ import {
   type RequestFailure,
 } from "../broker/requests.ts";
 import type { Session } from "../broker/session.ts";
+import type { Instant } from "../lib/clock.ts";
 import type { Caller } from "./caller.ts";
 import {
   type ContentFields,
@@ -28,6 +29,14 @@ const UNANSWERED_MAX = 65_536;
 const UNANSWERED_BYTES_MAX = 16_777_216;
 /** What is kept of one beside its texts. */
 const UNANSWERED_BYTES = 256;
+/** Of those whose time is over so many, or so many bytes of all, are kept: their answers are counted as late. */
+const OVER_MAX = 1_024;
+const OVER_BYTES_MAX = 262_144;
+
+interface Unanswered extends IncomingRequest {
+  /** Nobody waits for the answer from then on; undefined: it did not say how long it waits. */
+  readonly until: Instant | undefined;
+}
 
 const FAILURE_CODES: Readonly<Record<RequestFailure, ErrorCode>> = {
   "bad-topic": "bad-frame",
@@ -82,27 +91,39 @@ export function ask(caller: Caller, requester: Requester, frame: RequestFrame): 
   broker.requests.send(requester, frame.id, message, { timeoutMs, cacheKey, cacheTtlMs });
 }
 
-/** Requests that a connection got and may answer, by the numbers that they have there. */
+/**
+ * Requests that a connection got and may answer, by the numbers that they have there. When there are many, those whose time is over go as
+ * others come, in the order in which they came.
+ */
 export class UnansweredRequests {
-  readonly #requests = new Map<number, IncomingRequest>();
+  readonly #requests = new Map<number, Unanswered>();
   #bytes = 0;
   #lastNumber = 0;
 
   /** Undefined: nobody waits for an answer to it. The oldest is forgotten when there are too many. */
-  add(message: Message): number | undefined {
+  add(message: Message, now: Instant): number | undefined {
     const request = incomingRequestOf(message);
     if (request === undefined) return undefined;
     this.#bytes += bytesOf(request);
-    for (const oldest of this.#requests.keys()) {
-      if (this.#requests.size < UNANSWERED_MAX && this.#bytes <= UNANSWERED_BYTES_MAX) break;
+    for (const [oldest, { until = Number.POSITIVE_INFINITY }] of this.#requests) {
+      if (this.#isWithin(UNANSWERED_MAX, UNANSWERED_BYTES_MAX) && until > now) break;
+      if (this.#isWithin(OVER_MAX, OVER_BYTES_MAX)) break;
       this.delete(oldest);
     }
-    this.#requests.set(++this.#lastNumber, request);
+    this.#requests.set(++this.#lastNumber, { ...request, until: message.expiresAt });
     return this.#lastNumber;
+  }
+
+  get size(): number {
+    return this.#requests.size;
   }
 
   get(number: number): IncomingRequest | undefined {
     return this.#requests.get(number);
+  }
+
+  #isWithin(requestsMax: number, bytesMax: number): boolean {
+    return this.#requests.size < requestsMax && this.#bytes <= bytesMax;
   }
 
   /** It is answered, or nobody waits for it. */
@@ -168,9 +189,9 @@ export class ResponderSub implements Sub {
       this.#caller.broker.counters.droppedSlowSubscriber++;
       return false;
     }
-    const request = this.#unanswered.add(message);
-    if (request === undefined) return false;
     const { clock } = this.#caller.broker;
+    const request = this.#unanswered.add(message, clock.now());
+    if (request === undefined) return false;
     this.credit--;
     const fields: ContentFields = {};
     const {

@@ -21,7 +21,10 @@ export function route(caller: Caller, frame: RouteFrame): Handled {
     mustLabel(caller, topic, "");
   }
   checkContent(frame, options, broker.counters);
-  const parsed = broker.routing.parse(frame.to, pattern);
+  const parsed = broker.routing.parse(frame.to, pattern, session);
+  if (parsed === "not-authorized") {
+    throw new Refusal("not-authorized", "there is no such route, or it may not be used");
+  }
   if ("mistake" in parsed) throw new Refusal("bad-frame", parsed.mistake);
   for (const { kind, name } of parsed.destinations) {
     if (kind === "event") checkTopic(name, options, broker.counters);

@@ -66,9 +66,15 @@ export class QueueBench {
   /** Identifiers that were forgotten before their time. */
   forgotten = 0;
   ms = 1_000_000;
+  /** Time spent off that has become known, and was before this; and how often somebody asked how old something is. */
+  missed = { ms: 0, before: 0 };
+  ages = 0;
   readonly #clock: Clock = {
     now: () => this.now,
-    since: (stamp) => this.ms - stamp,
+    since: (stamp) => {
+      this.ages++;
+      return this.ms - stamp + (stamp < this.missed.before ? this.missed.ms : 0);
+    },
     wallOf: (stamp) => stamp,
   };
 

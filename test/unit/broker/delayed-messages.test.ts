@@ -93,3 +93,29 @@ test("What is due before the walk gets there is not handed out, nor is what anot
   assert.deepEqual([bench.take().texts, bench.take(10, "p").texts], [[], []]);
   assert.deepEqual([rowsOf(bench, 0x73), rowsOf(bench, 0x74)], [0, 0]);
 });
+
+test("When time spent off becomes known, very many delayed messages are moved a step per turn, each once, whenever the broker ends.", () => {
+  for (const end of [0, 3, 1_000]) {
+    const bench = benchWith(MANY);
+    // So many are written in one millisecond only here: their numbers run ahead of the time.
+    bench.missed = { ms: 30_000, before: bench.ms + 100 };
+    bench.ms += 200;
+    const rows = countRows(bench);
+    bench.queues.onAged();
+    for (let turns = 0; turns < end && (bench.deadlines.next() ?? 0) < bench.ms + 1_000; turns++) {
+      assert.ok(rows() <= ROWS_PER_TURN);
+      bench.ms++;
+      bench.deadlines.takeDue(bench.now)?.onDue(bench.now);
+      bench.flush();
+    }
+    bench.crash();
+    bench.advance(29_000);
+    assert.equal(bench.queue("p").deliveries.waiting, 0, "not too early");
+    bench.advance(25_000);
+    assert.equal(rowsOf(bench, 0x74), 0);
+    assert.deepEqual(
+      ["p", "q"].map((name) => bench.queue(name).deliveries.waiting),
+      [MANY / 2, MANY / 2],
+    );
+  }
+});

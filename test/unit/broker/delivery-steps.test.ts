@@ -140,6 +140,84 @@ test("What is passed over on the way to what is handed out is bounded per turn, 
   assert.deepEqual(receiver.sequences, [10_001]);
 });
 
+test("Acknowledging all of very much is done a step per turn, whether it was handed out before or not.", () => {
+  const bench = full();
+  const { deliveries } = bench.queue();
+  const receiver = new Counter({}, 1_000);
+  receiver.room = 5_500;
+  deliveries.addReceiver(receiver);
+  deliveries.pump();
+  deliveries.removeReceiver(receiver);
+  bench.flush();
+  bench.ms += 1_000;
+  while (deliveries.inHands > 0) turn(bench);
+  const { end } = deliveries;
+  const counts: number[] = [];
+  for (let isDone = false; !isDone; ) {
+    const step = deliveries.ackWaiting(end);
+    counts.push(step.count);
+    ({ isDone } = step);
+    if (counts.length === 1) assert.ok(bench.send("later").isTaken);
+    bench.flush();
+  }
+  assert.deepEqual(counts.slice(0, 5), Array(5).fill(STEP));
+  assert.ok(counts.slice(5).every((count) => count <= 65_536 + STEP));
+  assert.equal(
+    counts.reduce((sum, count) => sum + count),
+    MANY,
+  );
+  bench.flush();
+  bench.crash();
+  assert.deepEqual(bench.take().texts, ["later"]);
+});
+
+test("What is settled beside what is in hands is so after a restart, step by step as it was.", () => {
+  const bench = full();
+  const { deliveries } = bench.queue();
+  const [held] = bench.take(1).got;
+  while (!deliveries.ackWaiting(deliveries.end).isDone);
+  bench.flush();
+  bench.crash();
+  assert.equal(bench.queue().messages, 1);
+  assert.deepEqual(bench.queue().deliveries.ack([held?.delivery ?? 0]).expired, []);
+  assert.equal(bench.queue().messages, 0);
+});
+
+test("When time spent off becomes known, very many hidden ones are looked at a step per turn.", () => {
+  const bench = full();
+  const { deliveries } = bench.queue();
+  const receiver = new Counter({}, 600_000);
+  deliveries.addReceiver(receiver);
+  deliveries.pump();
+  deliveries.removeReceiver(receiver);
+  bench.flush();
+  bench.ages = 0;
+  bench.missed = { ms: 300_000, before: bench.ms + 1 };
+  deliveries.onAged();
+  let turns = 1;
+  for (; ; turns++) {
+    assert.ok(bench.ages <= STEP, `${bench.ages} looked at in one turn`);
+    bench.ages = 0;
+    if ((bench.deadlines.next() ?? 0) > bench.ms + 1_000) break;
+    turn(bench);
+  }
+  assert.ok(turns > MANY / STEP);
+  assert.equal(deliveries.waiting, 0);
+  bench.advance(300_000);
+  assert.equal(deliveries.waiting, MANY);
+});
+
+test("A loss costs what was lost or what is in hands, whichever is less.", () => {
+  const bench = full();
+  const { deliveries } = bench.queue();
+  const far = Number.MAX_SAFE_INTEGER;
+  bench.take(10);
+  deliveries.skipTo(4);
+  assert.deepEqual([deliveries.floor, deliveries.inHands, deliveries.size], [4, 7, MANY - 3]);
+  deliveries.skipTo(far);
+  assert.deepEqual([deliveries.floor, deliveries.inHands, deliveries.size], [far, 0, 0]);
+});
+
 test("A heap compares a number of times that grows with the logarithm of its size.", () => {
   let compared = 0;
   const at = (value: number): Instant =>

@@ -35,8 +35,8 @@ function send(
   text: string,
   { topic = "", messageId = undefined as string | undefined } = {},
 ): RouteResult {
-  const parsed = node.broker.routing.parse(to, "event");
-  assert.ok(!("mistake" in parsed));
+  const parsed = node.broker.routing.parse(to, "event", app.session);
+  assert.ok(typeof parsed === "object" && !("mistake" in parsed));
   const message = { ...messageOf(topic, text, node.now), qos: 1 as const, publisherId: "app" };
   return node.broker.routing.send(message, parsed.destinations, app.session, messageId);
 }

@@ -52,7 +52,10 @@ test("An append with another expected sequence is refused with the one there is,
   const { client } = withStream();
   const once = { op: "append", stream: "s", messages: [{ messageId: "m", payload: bytes("x") }] };
   assert.deepEqual(client.ok({ ...once, expectedSequence: 1 })["sequences"], [1]);
-  const wrong = client.ask({ ...once, expectedSequence: 1 });
+  const repeated = client.ok({ ...once, expectedSequence: 1 });
+  assert.deepEqual([repeated["sequences"], repeated["duplicates"]], [[1], 1]);
+  const other = { ...once, messages: [{ messageId: "n" }] };
+  const wrong = client.ask({ ...other, expectedSequence: 1 });
   assert.deepEqual([wrong["code"], wrong["nextSequence"]], ["wrong-sequence", 2]);
   const again = client.ok(once);
   assert.deepEqual([again["sequences"], again["duplicates"]], [[1], 1]);

@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import { ANONYMOUS } from "../src/broker/authenticator.ts";
 import { Authorization } from "../src/broker/authorization.ts";
 import { Broker } from "../src/broker/broker.ts";
-import type { Message } from "../src/broker/message.ts";
+import { type Message, plainMessage } from "../src/broker/message.ts";
 import { NO_ROUTING } from "../src/broker/routing.ts";
 import { NEVER_MS, type Session } from "../src/broker/session.ts";
 import type { Subscriber } from "../src/broker/subscriber.ts";
@@ -199,18 +199,8 @@ async function measure(subscribers: number, isDurable: boolean): Promise<Figures
 
 function messageOf(broker: Broker): Message {
   const bytes = new Uint8Array(64).map((_, i) => i);
-  return {
-    topic: broker.topics.of(TOPIC),
-    qos: 1,
-    retain: false,
-    bytes,
-    payloadStart: 0,
-    payloadEnd: bytes.length,
-    properties: undefined,
-    publisherId: "device-17",
-    receivedAt: Date.now() as Instant,
-    expiresAt: undefined,
-  };
+  const message = plainMessage(broker.topics.of(TOPIC), bytes, Date.now() as Instant);
+  return { ...message, publisherId: "device-17" };
 }
 
 const results = new Map<string, Figures[]>();

@@ -16,6 +16,7 @@ import {
 } from "../../src/mqtt/packet.ts";
 import type { Properties } from "../../src/mqtt/properties.ts";
 import { packetBytes } from "../support/packet-bytes.ts";
+import { ownedPacket, publishPacket } from "../support/wire-client.ts";
 import { wire } from "../unit/mqtt/wire.ts";
 import { textOf } from "./edge.ts";
 
@@ -209,7 +210,7 @@ export class StrictClient {
     payload: string | Uint8Array = "",
     fields: Partial<OutgoingPublish> = {},
   ): Promise<number> {
-    const packet = publishOf(topic, payload, fields);
+    const packet = publishPacket(topic, payload, fields);
     if (packet.qos === 0) {
       this.send(packet);
       await this.getsNothing();
@@ -306,22 +307,6 @@ export const entryOf = (topicFilter: string, options: SubscribeOptions = {}): Su
   ...options,
 });
 
-/** A PUBLISH, by default with QoS 0. */
-export const publishOf = (
-  topic: string,
-  payload: string | Uint8Array = "",
-  fields: Partial<OutgoingPublish> = {},
-): OutgoingPublish => ({
-  type: PacketType.publish,
-  dup: false,
-  qos: 0,
-  retain: false,
-  packetId: 0,
-  topic,
-  payload: typeof payload === "string" ? Buffer.from(payload) : payload,
-  ...fields,
-});
-
 /** The size of the packet at the beginning of these bytes, with its fixed header. */
 function packetLength(bytes: Buffer): number {
   let length = 0;
@@ -330,14 +315,6 @@ function packetLength(bytes: Buffer): number {
     length += (byte & 0x7f) * 2 ** (7 * (i - 1));
     if (byte < 0x80) return 1 + i + length;
   }
-}
-
-function ownedPacket(packet: Packet): OutgoingPacket {
-  if (packet.type !== PacketType.publish) return packet;
-  const { type, dup, qos, retain, packetId, bytes, properties } = packet;
-  const topic = Buffer.from(bytes.subarray(packet.topicStart, packet.topicEnd)).toString();
-  const payload = bytes.slice(packet.payloadStart, packet.payloadEnd);
-  return { type, dup, qos, retain, packetId, topic, payload, properties };
 }
 
 /** `puback 5`, `publish a q1 #7 dup retain: payload contentType="x"`; a reason string is for people, and left out. */

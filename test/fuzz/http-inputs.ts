@@ -1,4 +1,6 @@
 /** Spoiled HTTP requests, and MQTT in spoiled WebSocket frames. */
+
+import { UPGRADE_REQUEST } from "../support/websocket-upgrade.ts";
 import type { Chance } from "./chance.ts";
 
 const TARGETS = [
@@ -37,19 +39,7 @@ export function httpInput(chance: Chance, path: string): Buffer[] {
   return pieces(flipped(Buffer.concat([Buffer.from(head, "latin1"), body]), chance), chance);
 }
 
-const UPGRADE = Buffer.from(
-  [
-    "GET /mqtt HTTP/1.1",
-    "Host: 127.0.0.1",
-    "Connection: Upgrade",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    "Sec-WebSocket-Protocol: mqtt",
-    "",
-    "",
-  ].join("\r\n"),
-);
+const UPGRADE = Buffer.from(UPGRADE_REQUEST);
 
 const Opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 

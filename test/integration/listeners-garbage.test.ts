@@ -8,23 +8,13 @@ import { TestAuthority } from "../support/certificates.ts";
 import { eventually } from "../support/json-process.ts";
 import { connectPacket, packetBytes } from "../support/packet-bytes.ts";
 import { sampleOf } from "../support/prometheus.ts";
+import { UPGRADE_REQUEST } from "../support/websocket-upgrade.ts";
 import { WireClient } from "../support/wire-client.ts";
 
 const WAIT_MS = 15_000;
 const CONNECTIONS_PER_LISTENER = 150;
 
 const V5 = ProtocolVersion.v5;
-const UPGRADE = [
-  "GET /mqtt HTTP/1.1",
-  "Host: 127.0.0.1",
-  "Connection: Upgrade",
-  "Upgrade: websocket",
-  "Sec-WebSocket-Version: 13",
-  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-  "Sec-WebSocket-Protocol: mqtt",
-  "",
-  "",
-].join("\r\n");
 
 /** A binary frame of a client, masked with zeros. */
 function frame(payload: Buffer): Buffer {
@@ -39,11 +29,11 @@ function garbage(random: SeededRandom, isWebSocket: boolean): Buffer {
   if (below(4) === 0) return Buffer.from(Array.from({ length: below(400) }, () => below(256)));
   const connectBytes = packetBytes(connectPacket("garbage", V5), V5);
   const bytes = isWebSocket
-    ? Buffer.concat([Buffer.from(UPGRADE), frame(connectBytes), frame(Buffer.alloc(200))])
+    ? Buffer.concat([Buffer.from(UPGRADE_REQUEST), frame(connectBytes), frame(Buffer.alloc(200))])
     : Buffer.concat([connectBytes, Buffer.alloc(200, 0x30)]);
   const changes = below(6);
   // Mostly behind the handshake.
-  const from = isWebSocket && below(3) > 0 ? UPGRADE.length : 0;
+  const from = isWebSocket && below(3) > 0 ? UPGRADE_REQUEST.length : 0;
   for (let i = 0; i < changes; i++) {
     bytes[from + below(bytes.length - from)] = below(256);
   }

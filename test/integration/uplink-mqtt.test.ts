@@ -9,6 +9,7 @@ import { type TestContext, test } from "node:test";
 import { Aedes } from "aedes";
 import { connectAsync, type IPublishPacket } from "mqtt";
 import { TcpProxy } from "../../firmware-sim/central/tcp-proxy.ts";
+import { freePort } from "../../firmware-sim/free-port.ts";
 import { MqttDriver } from "../../src/uplink/drivers/mqtt.ts";
 import { eventually } from "../support/json-process.ts";
 import { LiveEdge } from "../support/live-edge.ts";
@@ -46,16 +47,6 @@ function startEdge(t: TestContext, driver: MqttDriver): LiveEdge {
   const edge = new LiveEdge(driver);
   t.after(() => edge.uplink.stop(0));
   return edge;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 async function startMosquitto(

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import type { QoS } from "../../src/broker/message.ts";
 import type { Ordinal } from "../../src/broker/store.ts";
 import { ProtocolVersion } from "../../src/mqtt/packet.ts";
-import { ModelClient } from "../support/model-client.ts";
+import { ModelClient, settle } from "../support/model-client.ts";
 import { modelRuns } from "../support/model-runs.ts";
 import { VirtualNode } from "../support/virtual-node.ts";
 
@@ -106,22 +106,9 @@ class World {
     for (const each of this.clients) each.collect();
   }
 
-  /** The faults are over: everybody connects and everything moves until nothing is left to do. */
+  /** The faults are over. */
   settle(): void {
-    for (const client of this.clients) {
-      client.setRoom(true);
-      if (!client.hasNetwork) client.connect();
-    }
-    for (let idle = 0, round = 0; idle < 3; round++) {
-      assert.ok(round < 1_000, "it never comes to rest");
-      for (const client of this.clients) {
-        client.out(5);
-        client.in(5);
-      }
-      const isFlushed = this.node.flush();
-      for (const client of this.clients) client.collect();
-      idle = !isFlushed && this.clients.every((client) => client.isQuiet) ? idle + 1 : 0;
-    }
+    settle(this.node, this.clients);
   }
 
   /** What groups and sessions are owed is copied, and the logs let go. */

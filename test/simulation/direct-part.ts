@@ -1,7 +1,7 @@
 /** What a simulated world does to a queue and a stream without any protocol: send, append, take, settle. */
 import assert from "node:assert/strict";
 import type { Consumer } from "../../src/broker/consumer.ts";
-import type { Message } from "../../src/broker/message.ts";
+import { type Message, plainMessage } from "../../src/broker/message.ts";
 import type { Queue } from "../../src/broker/queue.ts";
 import type { SendOptions } from "../../src/broker/queues.ts";
 import type { Stream } from "../../src/broker/stream.ts";
@@ -139,19 +139,9 @@ export class DirectPart {
   }
 
   #message(topic: string, payload: string): Message {
-    const bytes = Buffer.from(payload);
-    return {
-      topic: this.#stage.node.broker.topics.of(topic),
-      qos: 1,
-      retain: false,
-      bytes,
-      payloadStart: 0,
-      payloadEnd: bytes.length,
-      properties: undefined,
-      publisherId: "direct",
-      receivedAt: this.#stage.node.now,
-      expiresAt: undefined,
-    };
+    const { broker, now } = this.#stage.node;
+    const message = plainMessage(broker.topics.of(topic), Buffer.from(payload), now);
+    return { ...message, publisherId: "direct" };
   }
 
   #take(room: number): void {

@@ -6,6 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { plainMessage } from "../../src/broker/message.ts";
 import { Topic } from "../../src/broker/topic.ts";
 import type { Instant } from "../../src/lib/clock.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
@@ -58,18 +59,8 @@ const publishing = setInterval(() => {
   for (let i = 0; i < count; i++) {
     const topic = topics[i % topics.length] ?? new Topic("sim/none");
     const bytes = Buffer.from(`${nextSequence}+${i}`.padEnd(120, "."));
-    store.append(log, {
-      topic,
-      qos: 1,
-      retain: false,
-      bytes,
-      payloadStart: 0,
-      payloadEnd: bytes.length,
-      properties: undefined,
-      publisherId: "publisher",
-      receivedAt: Date.now() as Instant,
-      expiresAt: undefined,
-    });
+    const message = plainMessage(topic, bytes, Date.now() as Instant);
+    store.append(log, { ...message, publisherId: "publisher" });
   }
 }, TICK_MS);
 

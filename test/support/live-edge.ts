@@ -1,3 +1,4 @@
+import { plainMessage } from "../../src/broker/message.ts";
 import type { LogRecord } from "../../src/broker/store.ts";
 import { TopicTable } from "../../src/broker/topic.ts";
 import type { Instant } from "../../src/lib/clock.ts";
@@ -77,19 +78,9 @@ export class LiveEdge {
 
   append({ topic, payload, ...rest }: LiveMessage, stream = "telemetry"): void {
     const bytes = Buffer.from(payload);
-    this.store.append(this.store.openLog(stream), {
-      qos: 1,
-      retain: false,
-      bytes,
-      payloadStart: 0,
-      payloadEnd: bytes.length,
-      properties: undefined,
-      publisherId: "device",
-      receivedAt: Date.now() as Instant,
-      expiresAt: undefined,
-      ...rest,
-      topic: topics.of(topic),
-    });
+    const message = plainMessage(topics.of(topic), bytes, Date.now() as Instant);
+    const log = this.store.openLog(stream);
+    this.store.append(log, { ...message, publisherId: "device", ...rest });
   }
 
   appendMany(count: number, prefix = ""): void {

@@ -295,3 +295,21 @@ export class ModelClient {
     this.#ack(PacketType.pubrec, packetId);
   }
 }
+
+/** The faults are over: everybody connects and everything moves until nothing is left to do. */
+export function settle(node: VirtualNode, clients: readonly ModelClient[]): void {
+  for (const client of clients) {
+    client.setRoom(true);
+    if (!client.hasNetwork) client.connect();
+  }
+  for (let idle = 0, round = 0; idle < 3; round++) {
+    assert.ok(round < 1_000, "it never comes to rest");
+    for (const client of clients) {
+      client.out(5);
+      client.in(5);
+    }
+    const isFlushed = node.flush();
+    for (const client of clients) client.collect();
+    idle = !isFlushed && clients.every((client) => client.isQuiet) ? idle + 1 : 0;
+  }
+}

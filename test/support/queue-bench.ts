@@ -4,6 +4,7 @@ import { Counters } from "../../src/broker/counters.ts";
 import type { LogDelivery, Receiver } from "../../src/broker/deliveries.ts";
 import type { Due } from "../../src/broker/due.ts";
 import { DuplicateWindows } from "../../src/broker/duplicate-windows.ts";
+import { plainMessage } from "../../src/broker/message.ts";
 import { trimFreeLogs } from "../../src/broker/named-logs.ts";
 import { PatternCounts } from "../../src/broker/pattern-counts.ts";
 import type { Queue } from "../../src/broker/queue.ts";
@@ -97,15 +98,8 @@ export class QueueBench {
   send(text: string, options: SendOptions = {}, name = "q", expiryMs?: number): SendResult {
     const bytes = Buffer.from(text);
     const message = {
-      topic: this.topics.of(name),
-      qos: 1 as const,
-      retain: false,
-      bytes,
-      payloadStart: 0,
-      payloadEnd: bytes.length,
-      properties: undefined,
+      ...plainMessage(this.topics.of(name), bytes, this.now),
       publisherId: "sender",
-      receivedAt: this.now,
       expiresAt: expiryMs === undefined ? undefined : ((this.ms + expiryMs) as Instant),
     };
     return this.queues.send(this.queue(name), message, options);

@@ -1,4 +1,4 @@
-import type { Message, MessageProperties } from "../../src/broker/message.ts";
+import { type Message, type MessageProperties, plainMessage } from "../../src/broker/message.ts";
 import type { Requester, RequestFailure, RequestOptions } from "../../src/broker/requests.ts";
 import type { Session } from "../../src/broker/session.ts";
 import type { Subscriber } from "../../src/broker/subscriber.ts";
@@ -12,19 +12,7 @@ export function messageOf(
   now: Instant,
   properties?: MessageProperties,
 ): Message {
-  const bytes = Buffer.from(payload);
-  return {
-    topic: new Topic(topic),
-    qos: 0,
-    retain: false,
-    bytes,
-    payloadStart: 0,
-    payloadEnd: bytes.length,
-    properties,
-    publisherId: "",
-    receivedAt: now,
-    expiresAt: undefined,
-  };
+  return { ...plainMessage(new Topic(topic), Buffer.from(payload), now, properties), qos: 0 };
 }
 
 export const textOfMessage = ({ bytes, payloadStart, payloadEnd }: Message): string =>

@@ -1,3 +1,4 @@
+import { plainMessage } from "../../src/broker/message.ts";
 import type { LogId, LogRecord } from "../../src/broker/store.ts";
 import { TopicTable } from "../../src/broker/topic.ts";
 import type { Instant } from "../../src/lib/clock.ts";
@@ -64,19 +65,8 @@ export class UplinkBench {
   append(count: number, stream = "telemetry", message: Partial<LogRecord> = {}): void {
     for (let i = 0; i < count; i++) {
       const bytes = Buffer.from(`payload ${i}`);
-      this.store.append(this.log(stream), {
-        topic: topics.of(`sim/${stream}`),
-        qos: 1,
-        retain: false,
-        bytes,
-        payloadStart: 0,
-        payloadEnd: bytes.length,
-        properties: undefined,
-        publisherId: "device",
-        receivedAt: this.timer.nowMs() as Instant,
-        expiresAt: undefined,
-        ...message,
-      });
+      const plain = plainMessage(topics.of(`sim/${stream}`), bytes, this.timer.nowMs() as Instant);
+      this.store.append(this.log(stream), { ...plain, publisherId: "device", ...message });
     }
     this.store.flush();
   }

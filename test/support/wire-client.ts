@@ -196,7 +196,7 @@ export class WireClient {
     const at = performance.now();
     this.#decoder.feed(chunk);
     for (let next = this.#decoder.next(); next !== undefined; next = this.#decoder.next()) {
-      const packet = kept(next);
+      const packet = ownedPacket(next);
       if (this.#onPacket === undefined) this.#keep({ packet, at });
       else this.#onPacket(packet);
     }
@@ -242,7 +242,8 @@ export function publishPacket(
   };
 }
 
-function kept(packet: Packet): ReceivedPacket {
+/** A packet that owns its bytes: what is decoded may lie in a buffer that is used again. */
+export function ownedPacket(packet: Packet): OutgoingPacket {
   if (packet.type !== PacketType.publish) return packet;
   const { type, dup, qos, retain, packetId, bytes, properties } = packet;
   const topic = Buffer.from(bytes.subarray(packet.topicStart, packet.topicEnd)).toString();

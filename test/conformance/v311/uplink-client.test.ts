@@ -1,36 +1,21 @@
 /** The client side: the uplink's MQTT client in version 3.1.1, against a server that takes down what it says. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
-import type { IConnectPacket, Packet } from "mqtt-packet";
-import { WebSocketServer } from "ws";
+import type { IConnectPacket } from "mqtt-packet";
 import { PacketType, ProtocolVersion } from "../../../src/mqtt/packet.ts";
 import { MqttDriver } from "../../../src/uplink/drivers/mqtt.ts";
 import { BrokerHome } from "../../support/broker-process.ts";
 import { eventually } from "../../support/json-process.ts";
 import { LiveEdge } from "../../support/live-edge.ts";
-import { ScriptedServer, type ServedConnection } from "../../support/scripted-server.ts";
+import { ScriptedServer } from "../../support/scripted-server.ts";
 import { publishPacket, WireClient } from "../../support/wire-client.ts";
+import { sendUnasked, startWebSocketServer, welcoming } from "../uplink-server.ts";
 
 const V311 = ProtocolVersion.v311;
 const WAIT_MS = 10_000;
 
-/** Takes every connection, and PUBLISH where `takes` says so. */
-function welcoming(takes: (packet: Packet, connection: ServedConnection) => boolean) {
-  return (packet: Packet, connection: ServedConnection): void => {
-    if (packet.cmd === "connect") {
-      connection.send({ cmd: "connack", returnCode: 0, sessionPresent: false });
-    } else if (packet.cmd === "pingreq") {
-      connection.send({ cmd: "pingresp" });
-    } else if (packet.cmd === "publish" && packet.messageId !== undefined) {
-      const { messageId } = packet;
-      if (takes(packet, connection)) connection.send({ cmd: "puback", messageId });
-    }
-  };
-}
-
-const takesAll = welcoming(() => true);
+const ACCEPTED = { returnCode: 0 };
+const takesAll = welcoming(ACCEPTED);
 
 function startEdge(t: TestContext, url: string, keepAliveSeconds = 30): LiveEdge {
   const driver = new MqttDriver({ urls: [url], protocolVersion: 4, keepAliveSeconds });
@@ -66,7 +51,7 @@ test("Each PUBLISH of the uplink has a packet identifier that is not in use, QoS
   const server = await ScriptedServer.start(
     t,
     4,
-    welcoming((packet) => {
+    welcoming(ACCEPTED, (packet) => {
       // Every third is never acknowledged: its packet identifier stays in use.
       if (packet.cmd !== "publish" || packet.messageId === undefined) return false;
       assert.ok(!kept.has(packet.messageId), `packet identifier ${packet.messageId} is in use`);
@@ -89,7 +74,7 @@ test("The uplink re-sends no packet: what was not acknowledged is published anew
   const server = await ScriptedServer.start(
     t,
     4,
-    welcoming((_packet, connection) => connection !== server.connections[0]),
+    welcoming(ACCEPTED, (_packet, connection) => connection !== server.connections[0]),
   );
   const edge = startEdge(t, server.url);
   edge.appendMany(30);
@@ -125,24 +110,7 @@ test("The uplink acknowledges messages that it did not ask for, by their QoS [MQ
   edge.appendMany(1);
   await edge.drained();
   const connection = await server.when(0, "publish");
-  const unasked = {
-    cmd: "publish",
-    topic: "unasked",
-    payload: "x",
-    dup: false,
-    retain: false,
-  } as const;
-  connection.send({ ...unasked, qos: 0 });
-  connection.send({ ...unasked, qos: 1, messageId: 7 });
-  await server.when(0, "puback");
-  connection.send({ ...unasked, qos: 2, messageId: 8 });
-  await server.when(0, "pubrec");
-  connection.send({ cmd: "pubrel", messageId: 8 });
-  await server.when(0, "pubcomp");
-  const ids = (["puback", "pubrec", "pubcomp"] as const).map((cmd) =>
-    connection.all(cmd).map(({ messageId }) => messageId),
-  );
-  assert.deepEqual(ids, [[7], [8], [8]]);
+  await sendUnasked(server, connection);
 });
 
 test("DISCONNECT is the last packet of the uplink, and it closes the connection itself [MQTT-3.14.4-1, MQTT-3.14.4-2, MQTT-3.14.1-1]", async (t) => {
@@ -158,26 +126,8 @@ test("DISCONNECT is the last packet of the uplink, and it closes the connection 
 });
 
 test("Over WebSocket the uplink asks for the subprotocol mqtt and sends binary frames [MQTT-6.0.0-1, MQTT-6.0.0-3]", async (t) => {
-  const offered: string[][] = [];
-  const server = new WebSocketServer({
-    port: 0,
-    host: "127.0.0.1",
-    handleProtocols: (protocols) => {
-      offered.push([...protocols]);
-      return "mqtt";
-    },
-  });
-  t.after(() => server.close());
-  await once(server, "listening");
-  const kinds: boolean[] = [];
-  server.on("connection", (socket) => {
-    t.after(() => socket.terminate());
-    socket.on("message", (_data, isBinary) => {
-      kinds.push(isBinary);
-      socket.send(Buffer.from([0x20, 2, 0, 0]));
-    });
-  });
-  startEdge(t, `ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const { url, offered, kinds } = await startWebSocketServer(t, Buffer.from([0x20, 2, 0, 0]));
+  startEdge(t, url);
   await eventually("a frame came", () => kinds.length > 0, WAIT_MS);
   assert.deepEqual(offered[0], ["mqtt"]);
   assert.deepEqual(new Set(kinds), new Set([true]));

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConnectPacket } from "../../../src/mqtt/packet.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { framed, properties } from "../bytes.ts";
 import { edgeForFile } from "../edge.ts";
-import { publishOf, StrictClient } from "../strict-client.ts";
+import { StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile();
 
@@ -81,13 +82,13 @@ test("Flags of PUBREL other than 0010 are malformed, and nothing is released. [M
   await watcher.subscribe("flags");
   for (const first of ["60", "61", "63", "64", "66", "6a", "6f"]) {
     const client = await join("flags", lasting);
-    client.send(publishOf("flags", "x", { qos: 2, packetId: 5 }));
+    client.send(publishPacket("flags", "x", { qos: 2, packetId: 5 }));
     await client.gets("pubrec 5");
     await watcher.gets("publish flags q0: x");
     client.sendWire(`${first} 02 0005`);
     await client.ends("disconnect 0x81");
     const again = await join("flags", lasting);
-    again.send(publishOf("flags", "x", { qos: 2, packetId: 5, dup: true }));
+    again.send(publishPacket("flags", "x", { qos: 2, packetId: 5, dup: true }));
     await again.gets("pubrec 5");
     await watcher.getsNothing();
     again.ack("pubrel", 5);
@@ -119,7 +120,7 @@ test("PUBREL says 0x92 where the message is not known, and PUBREC with an error 
 test("Success is said in the shortest form, without reason code. [MQTT-3.4.2-1, MQTT-3.5.2-1, MQTT-3.6.2-1, MQTT-3.7.2-1]", async () => {
   const client = await join("short");
   await client.subscribe("short", { qos: 2 });
-  client.send(publishOf("short", "x", { qos: 2, packetId: 258 }));
+  client.send(publishPacket("short", "x", { qos: 2, packetId: 258 }));
   const both = [(await client.takeArrival()).hex, (await client.takeArrival()).hex];
   assert.deepEqual(
     both.filter((text) => text.startsWith("50")),
@@ -130,7 +131,7 @@ test("Success is said in the shortest form, without reason code. [MQTT-3.4.2-1, 
   client.ack("pubrec", 1);
   assert.equal((await client.takeArrival()).hex, "62020001");
   client.ack("pubcomp", 1);
-  client.send(publishOf("short", "x", { qos: 1, packetId: 259 }));
+  client.send(publishPacket("short", "x", { qos: 1, packetId: 259 }));
   const again = [(await client.takeArrival()).hex, (await client.takeArrival()).hex];
   assert.ok(again.includes("40020103"));
 });

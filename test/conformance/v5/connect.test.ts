@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ConnectPacket, PacketType, ProtocolVersion } from "../../../src/mqtt/packet.ts";
 import { VirtualNode } from "../../support/virtual-node.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { connectOf, field, framed, properties } from "../bytes.ts";
 import { edgeForFile } from "../edge.ts";
-import { publishOf, StrictClient } from "../strict-client.ts";
+import { StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile();
 
@@ -357,7 +358,7 @@ test("PUBLISH that comes in one piece with CONNECT is processed once CONNECT is 
       clientId: "in-one-piece",
       properties: {},
     },
-    publishOf("nobody", "x", { qos: 1, packetId: 9 }),
+    publishPacket("nobody", "x", { qos: 1, packetId: 9 }),
   );
   assert.match((await client.takeArrival()).text, /^connack /);
   await client.gets("puback 9 0x10");

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PacketType } from "../../../src/mqtt/packet.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { connectOf, field, framed, properties } from "../bytes.ts";
 import { edgeForFile } from "../edge.ts";
-import { publishOf, StrictClient } from "../strict-client.ts";
+import { StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile();
 
@@ -124,7 +125,9 @@ test("Well-formed characters of every length pass unchanged, the last ones of Un
   const client = await StrictClient.join(edge.broker.port, "é€𝄞");
   await client.subscribe(topic);
   client.send(
-    publishOf(topic, "x", { properties: { contentType: topic, userProperties: [[topic, topic]] } }),
+    publishPacket(topic, "x", {
+      properties: { contentType: topic, userProperties: [[topic, topic]] },
+    }),
   );
   const pair = JSON.stringify([[topic, topic]]);
   await client.gets(
@@ -175,7 +178,7 @@ test("The broker writes lengths on both sides of every border in as few bytes as
     [16_383, "ff7f"],
     [16_384, "808001"],
   ] as const) {
-    client.send(publishOf("l", Buffer.alloc(remaining - 4, "x")));
+    client.send(publishPacket("l", Buffer.alloc(remaining - 4, "x")));
     const { hex: got } = await client.takeArrival();
     assert.equal(got.slice(0, 2 + hex.length + 8), `30${hex}00016c00`);
     assert.equal(got.length / 2, 1 + hex.length / 2 + remaining);

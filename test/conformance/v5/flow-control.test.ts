@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ConnectPacket, PacketType } from "../../../src/mqtt/packet.ts";
 import { VirtualNode } from "../../support/virtual-node.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { edgeForFile } from "../edge.ts";
-import { entryOf, publishOf, StrictClient } from "../strict-client.ts";
+import { entryOf, StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile({ config: { mqtt: { receiveMaximum: 5 } } });
 
@@ -164,7 +165,7 @@ test("A client that has more messages on their way than the broker's receive max
 
 test("Every answer gives the client its place back: PUBACK, PUBCOMP, and PUBREC with an error. [MQTT-3.3.4-7, MQTT-4.9.0-1]", async () => {
   const client = await join("gives-back");
-  for (let i = 0; i < 4; i++) client.send(publishOf("a", "x", { qos: 2, packetId: 100 + i }));
+  for (let i = 0; i < 4; i++) client.send(publishPacket("a", "x", { qos: 2, packetId: 100 + i }));
   for (let i = 0; i < 4; i++) await client.gets(`pubrec ${100 + i} 0x10`);
   // One place is left.
   for (let i = 0; i < 10; i++) {
@@ -174,9 +175,9 @@ test("Every answer gives the client its place back: PUBACK, PUBCOMP, and PUBREC 
     assert.equal(await client.publish("a/#", "x", { qos: 2 }), 0x90);
   }
   // QoS 0 and other packets need none.
-  client.send(publishOf("a", "x", { qos: 1, packetId: 200 }));
+  client.send(publishPacket("a", "x", { qos: 1, packetId: 200 }));
   await client.gets("puback 200 0x10");
-  client.send(publishOf("a", "x", { qos: 2, packetId: 201 }));
+  client.send(publishPacket("a", "x", { qos: 2, packetId: 201 }));
   await client.gets("pubrec 201 0x10");
   await client.publish("a", "x");
   client.send({ type: PacketType.subscribe, packetId: 9, subscriptions: [entryOf("b")] });
@@ -186,7 +187,7 @@ test("Every answer gives the client its place back: PUBACK, PUBCOMP, and PUBREC 
 test("A repeat of a QoS 2 message takes no second place. [MQTT-3.3.4-7, MQTT-4.3.3-10]", async () => {
   const client = await join("no-second-place");
   for (let i = 0; i < 12; i++) {
-    client.send(publishOf("a", "x", { qos: 2, packetId: 5, dup: i > 0 }));
+    client.send(publishPacket("a", "x", { qos: 2, packetId: 5, dup: i > 0 }));
     const { text } = await client.takeArrival();
     assert.match(text, /^pubrec 5( 0x10)?$/);
   }

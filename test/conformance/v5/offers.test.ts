@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConnectPacket, WillPacketPart } from "../../../src/mqtt/packet.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { edgeForFile } from "../edge.ts";
-import { publishOf, StrictClient } from "../strict-client.ts";
+import { StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile({
   config: { mqtt: { maximumQos: 1, retainAvailable: false, responseInformation: "answers/%c" } },
@@ -34,7 +35,7 @@ test("A PUBLISH above the maximum QoS is answered with 0x9B and reaches nobody. 
   const watcher = await join("above-watcher");
   await watcher.subscribe("above", { qos: 2 });
   const client = await join("above");
-  client.send(publishOf("above", "x", { qos: 2, packetId: 1 }));
+  client.send(publishPacket("above", "x", { qos: 2, packetId: 1 }));
   await client.ends("disconnect 0x9b");
   await watcher.getsNothing();
 });
@@ -57,7 +58,7 @@ test("Where there are no retained messages CONNACK says so, and a PUBLISH with R
   for (const qos of [0, 1] as const) {
     const client = await join("retain");
     assert.equal(client.connack?.properties.isRetainAvailable, false);
-    client.send(publishOf("retain", "x", { qos, packetId: 1, retain: true }));
+    client.send(publishPacket("retain", "x", { qos, packetId: 1, retain: true }));
     await client.ends("disconnect 0x9a");
   }
 });

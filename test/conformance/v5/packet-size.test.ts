@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ConnectPacket, type OutgoingPacket, PacketType } from "../../../src/mqtt/packet.ts";
 import type { Properties } from "../../../src/mqtt/properties.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { framed } from "../bytes.ts";
 import { edgeForFile } from "../edge.ts";
-import { publishOf, StrictClient } from "../strict-client.ts";
+import { StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile({ config: { mqtt: { maxPacketBytes: 1_000 } } });
 
@@ -92,12 +93,12 @@ test("Properties count: with them a message may be too large that fits without. 
 const ANSWERS: readonly [what: string, ask: (client: StrictClient) => void, text: string][] = [
   [
     "PUBACK",
-    (client) => client.send(publishOf("$a", "", { qos: 1, packetId: 1 })),
+    (client) => client.send(publishPacket("$a", "", { qos: 1, packetId: 1 })),
     "puback 1 0x90",
   ],
   [
     "PUBREC",
-    (client) => client.send(publishOf("$a", "", { qos: 2, packetId: 1 })),
+    (client) => client.send(publishPacket("$a", "", { qos: 2, packetId: 1 })),
     "pubrec 1 0x90",
   ],
   ["PUBREL", (client) => client.ack("pubrec", 1), "pubrel 1 0x92"],
@@ -217,7 +218,7 @@ test("A packet of exactly the broker's maximum is taken, one of a byte more is a
   assert.equal(client.connack?.properties.maximumPacketBytes, 1_000);
   await client.subscribe("t");
   // Header 3, topic 3, Property Length 1.
-  client.send(publishOf("t", Buffer.alloc(993, "x")));
+  client.send(publishPacket("t", Buffer.alloc(993, "x")));
   await client.gets(`publish t q0: ${"x".repeat(993)}`);
   client.sendWire("30 e607");
   await client.ends("disconnect 0x95");

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ConnectPacket, PacketType } from "../../../src/mqtt/packet.ts";
 import { VirtualNode } from "../../support/virtual-node.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { field, framed, properties } from "../bytes.ts";
 import { edgeForFile } from "../edge.ts";
-import { publishOf, StrictClient } from "../strict-client.ts";
+import { StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile();
 
@@ -88,7 +89,7 @@ test("A topic name with a wildcard, or an empty one, is refused. [MQTT-3.3.2-2, 
       await client.getsNothing();
     }
     const client = await join("wildcards");
-    client.send(publishOf(topic, "x"));
+    client.send(publishPacket(topic, "x"));
     await client.ends("disconnect 0x90");
   }
   for (const bytes of ["30 04 0000 00 78", "32 06 0000 0001 00 78", "34 06 0000 0001 00 78"]) {
@@ -190,7 +191,7 @@ test("Many user properties keep their order, whatever their names. [MQTT-3.3.2-1
 test("A response topic with a wildcard, or an empty one, is a protocol error. [MQTT-3.3.2-14]", async () => {
   for (const topic of ["#", "a/#", "+", "a/+/b", ""]) {
     const client = await join("response");
-    client.send(publishOf("a", "x", { properties: { responseTopic: topic } }));
+    client.send(publishPacket("a", "x", { properties: { responseTopic: topic } }));
     assert.deepEqual(await client.rest(), ["disconnect 0x82"], topic);
   }
 });

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ConnectPacket, PacketType } from "../../../src/mqtt/packet.ts";
 import { VirtualNode } from "../../support/virtual-node.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { edgeForFile } from "../edge.ts";
-import { publishOf, StrictClient } from "../strict-client.ts";
+import { StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile();
 
@@ -52,7 +53,7 @@ test("QoS 1: after PUBACK the same packet identifier is a new message, also with
     [false, "2"],
     [true, "2"],
   ] as const) {
-    publisher.send(publishOf("reused", payload, { qos: 1, packetId: 5, dup }));
+    publisher.send(publishPacket("reused", payload, { qos: 1, packetId: 5, dup }));
     await publisher.gets("puback 5");
   }
   await subscriber.gets(
@@ -129,11 +130,11 @@ test("Nothing is sent again while a connection stands, however long. [MQTT-4.4.0
 test("QoS 2: until PUBREL the same packet identifier is the same message, and is delivered once. [MQTT-4.3.3-10, MQTT-4.3.3-8]", async () => {
   const { subscriber, publisher } = await pair("once");
   for (const dup of [false, true, false]) {
-    publisher.send(publishOf("once", "x", { qos: 2, packetId: 5, dup }));
+    publisher.send(publishPacket("once", "x", { qos: 2, packetId: 5, dup }));
     await publisher.gets("pubrec 5");
   }
   // Also another message under it.
-  publisher.send(publishOf("once", "y", { qos: 2, packetId: 5 }));
+  publisher.send(publishPacket("once", "y", { qos: 2, packetId: 5 }));
   await publisher.gets("pubrec 5");
   await subscriber.gets("publish once q2 #1: x");
   await subscriber.getsNothing();
@@ -141,7 +142,7 @@ test("QoS 2: until PUBREL the same packet identifier is the same message, and is
 
 test("QoS 2: a repeat after a reconnect is no new message, nor after a crash of the broker. [MQTT-4.3.3-10]", async () => {
   const { subscriber } = await pair("reconnect", LASTING);
-  const publish = publishOf("reconnect", "x", { qos: 2, packetId: 5 });
+  const publish = publishPacket("reconnect", "x", { qos: 2, packetId: 5 });
   const first = await join("reconnect-publisher-2", LASTING);
   first.send(publish);
   await first.gets("pubrec 5");
@@ -173,7 +174,7 @@ test("QoS 2: a repeat after a reconnect is no new message, nor after a crash of 
 test("QoS 2: PUBREL is answered with PUBCOMP, and then the packet identifier is a new message. [MQTT-4.3.3-11, MQTT-4.3.3-12]", async () => {
   const { subscriber, publisher } = await pair("released");
   for (const [index, dup] of [false, false, true].entries()) {
-    publisher.send(publishOf("released", String(index), { qos: 2, packetId: 5, dup }));
+    publisher.send(publishPacket("released", String(index), { qos: 2, packetId: 5, dup }));
     await publisher.gets("pubrec 5");
     publisher.ack("pubrel", 5);
     await publisher.gets("pubcomp 5");
@@ -194,7 +195,7 @@ test("QoS 2: a PUBREL whose packet identifier is not known is answered with PUBC
 test("QoS 2: after a PUBREC with an error the same packet identifier is a new message. [MQTT-4.3.3-9]", async () => {
   const { subscriber, publisher } = await pair("refused");
   assert.equal(await publisher.publish("refused/#", "x", { qos: 2, packetId: 5 }), 0x90);
-  publisher.send(publishOf("refused", "y", { qos: 2, packetId: 5 }));
+  publisher.send(publishPacket("refused", "y", { qos: 2, packetId: 5 }));
   await publisher.gets("pubrec 5");
   await subscriber.gets("publish refused q2 #1: y");
   publisher.ack("pubrel", 5);
@@ -290,7 +291,7 @@ test("PUBACK and PUBREC leave in the order in which the messages came. [MQTT-4.6
   publisher.send(
     ...order.map((packetId, i) => {
       const topic = i % 3 === 0 ? "nobody" : "acks";
-      return publishOf(topic, "x", { qos: i % 2 === 0 ? 1 : 2, packetId });
+      return publishPacket(topic, "x", { qos: i % 2 === 0 ? 1 : 2, packetId });
     }),
   );
   await publisher.gets(
@@ -325,7 +326,9 @@ async function fiftyInOrder(
 ): Promise<void> {
   const packetId = (i: number): number => (qos === 0 ? 0 : i + 1);
   const numbers = Array.from({ length: 50 }, (_, i) => i);
-  publisher.send(...numbers.map((i) => publishOf(topic, `${i}`, { qos, packetId: packetId(i) })));
+  publisher.send(
+    ...numbers.map((i) => publishPacket(topic, `${i}`, { qos, packetId: packetId(i) })),
+  );
   for (const i of numbers) {
     const packet = await subscriber.take();
     assert.ok(packet.type === PacketType.publish && packet.qos === qos);
@@ -361,7 +364,7 @@ test("Order holds across what was missed and what is live. [MQTT-4.6.0-5]", asyn
   const again = await join("missed", LASTING);
   publisher.send(
     ...Array.from({ length: 20 }, (_, i) =>
-      publishOf("missed", String(20 + i), { qos: 1, packetId: 100 + i }),
+      publishPacket("missed", String(20 + i), { qos: 1, packetId: 100 + i }),
     ),
   );
   for (let i = 0; i < 40; i++) {

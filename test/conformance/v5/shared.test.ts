@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ConnectPacket, PacketType } from "../../../src/mqtt/packet.ts";
 import { eventually } from "../../support/json-process.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { edgeForFile } from "../edge.ts";
-import { publishOf, StrictClient } from "../strict-client.ts";
+import { StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile();
 
@@ -262,7 +263,7 @@ test("A member that unsubscribes gets no more, the others get all; the last one 
   assert.deepEqual(await first.unsubscribe("$share/g/unsubscribed/x"), [0]);
   const publisher = await join("unsubscribed-publisher");
   publisher.send(
-    ...[1, 2, 3].map((i) => publishOf("unsubscribed/x", `${i}`, { qos: 1, packetId: i })),
+    ...[1, 2, 3].map((i) => publishPacket("unsubscribed/x", `${i}`, { qos: 1, packetId: i })),
   );
   await publisher.gets("puback 1", "puback 2", "puback 3");
   await second.gets(...[1, 2, 3].map((i) => `publish unsubscribed/x q1 #${i}: ${i}`));

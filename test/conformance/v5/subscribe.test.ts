@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ConnectPacket, PacketType } from "../../../src/mqtt/packet.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { field, framed, properties } from "../bytes.ts";
 import { edgeForFile } from "../edge.ts";
-import { entryOf, publishOf, StrictClient } from "../strict-client.ts";
+import { entryOf, StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile();
 
@@ -185,7 +186,7 @@ test("The same topic filter again replaces the subscription: options, QoS and id
     await client.getsNothing();
     // Without identifier it has none any more; No Local is gone too.
     await client.subscribe(name, { retainHandling: 2 });
-    client.send(publishOf(name, "own"));
+    client.send(publishPacket(name, "own"));
     await client.gets(`publish ${name} q0: own`);
     await client.subscribe(name, { noLocal: true, retainHandling: 2 });
     await client.publish(name, "own");
@@ -315,7 +316,7 @@ test("No Local keeps a client's own messages from it, and nobody else's, on ever
     }
     // A plain subscription that overlaps brings them, with its own QoS.
     await client.subscribe(`${name}/a`, { qos: 1, retainHandling: 2 });
-    client.send(publishOf(`${name}/a`, "own"));
+    client.send(publishPacket(`${name}/a`, "own"));
     await client.gets(`publish ${name}/a q0: own`);
     await client.getsNothing();
   }

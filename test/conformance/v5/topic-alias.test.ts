@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ConnectPacket, PacketType } from "../../../src/mqtt/packet.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { field, framed, properties } from "../bytes.ts";
 import { edgeForFile } from "../edge.ts";
-import { publishOf, StrictClient } from "../strict-client.ts";
+import { StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile({ config: { mqtt: { topicAliasMax: 4, topicAliasOutMax: 3 } } });
 const none = edgeForFile({ config: { mqtt: { topicAliasMax: 0, topicAliasOutMax: 0 } } });
@@ -103,7 +104,9 @@ async function heard(clientId: string, topicAliasMaximum: number | undefined): P
   await client.subscribe(`${clientId}/#`);
   const publisher = await join(`${clientId}-publisher`);
   const topics = ["one", "two", "three", "four", "five"].map((name) => `${clientId}/${name}`);
-  publisher.send(...topics.flatMap((topic) => [publishOf(topic, topic), publishOf(topic, topic)]));
+  publisher.send(
+    ...topics.flatMap((topic) => [publishPacket(topic, topic), publishPacket(topic, topic)]),
+  );
   const lines: string[] = [];
   const known = new Map<number, string>();
   for (let i = 0; i < 2 * topics.length; i++) {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConnectPacket } from "../../../src/mqtt/packet.ts";
+import { publishPacket } from "../../support/wire-client.ts";
 import { edgeForFile } from "../edge.ts";
-import { publishOf, StrictClient } from "../strict-client.ts";
+import { StrictClient } from "../strict-client.ts";
 
 const edge = edgeForFile({
   config: { mqtt: { topicBytesMax: 65_535, topicLevelsMax: 65_535, sysIntervalMs: "100ms" } },
@@ -42,7 +43,7 @@ test("Wildcards match as the standard says, level by level, live messages and re
     await client.subscribe(filter);
     await client.getsInAnyOrder(...expected.map((topic) => `publish ${topic} q0 retain: r`));
     await client.getsNothing();
-    publisher.send(...TOPICS.map((topic) => publishOf(topic, "x")));
+    publisher.send(...TOPICS.map((topic) => publishPacket(topic, "x")));
     await publisher.getsNothing();
     await client.gets(
       ...TOPICS.filter((topic) => expected.includes(topic)).map(
@@ -96,7 +97,7 @@ test("Topics are not normalized: case, accents, empty levels, blanks and dots ma
   for (const topic of topics) {
     const client = await join("normal");
     await client.subscribe(topic);
-    publisher.send(...topics.map((each) => publishOf(each, each)));
+    publisher.send(...topics.map((each) => publishPacket(each, each)));
     await publisher.getsNothing();
     await client.gets(`publish ${topic} q0: ${topic}`);
     await client.getsNothing();

@@ -7,10 +7,11 @@ import { join as joinPath } from "node:path";
 import type { Duplex } from "node:stream";
 import { after, type TestContext, test } from "node:test";
 import { createWebSocketStream, WebSocket } from "ws";
+import { publishPacket } from "../../support/wire-client.ts";
 import { wire } from "../../unit/mqtt/wire.ts";
 import { connectOf, field, framed } from "../bytes.ts";
 import { edgeForFile } from "../edge.ts";
-import { publishOf, StrictClient } from "../strict-client.ts";
+import { StrictClient } from "../strict-client.ts";
 
 const folder = mkdtempSync(joinPath(tmpdir(), "rillmq-transport-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -143,8 +144,8 @@ for (const [name, dial] of TRANSPORTS) {
     await client.subscribe("to-there");
     await other.subscribe("to-back");
     const numbers = Array.from({ length: 500 }, (_, i) => String(i));
-    client.send(...numbers.map((text) => publishOf("to-back", text)));
-    other.send(...numbers.map((text) => publishOf("to-there", text)));
+    client.send(...numbers.map((text) => publishPacket("to-back", text)));
+    other.send(...numbers.map((text) => publishPacket("to-there", text)));
     await client.gets(...numbers.map((text) => `publish to-there q0: ${text}`));
     await other.gets(...numbers.map((text) => `publish to-back q0: ${text}`));
     await client.leave();

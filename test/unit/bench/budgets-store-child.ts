@@ -4,6 +4,7 @@
  */
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { plainMessage } from "../../../src/broker/message.ts";
 import { Topic } from "../../../src/broker/topic.ts";
 import type { Instant } from "../../../src/lib/clock.ts";
 import { openLmdbStore } from "../../../src/store/lmdb-store.ts";
@@ -12,19 +13,8 @@ const COMMITS = 20;
 const [folder = "", counted = ""] = process.argv.slice(2);
 const store = openLmdbStore({ path: join(folder, "store.mdb") });
 const log = store.openLog("log");
-const bytes = new Uint8Array(64);
-const message = {
-  topic: new Topic("b/000001/t"),
-  qos: 1,
-  retain: false,
-  bytes,
-  payloadStart: 0,
-  payloadEnd: bytes.length,
-  properties: undefined,
-  publisherId: "writer",
-  receivedAt: 0 as Instant,
-  expiresAt: undefined,
-} as const;
+const plain = plainMessage(new Topic("b/000001/t"), new Uint8Array(64), 0 as Instant);
+const message = { ...plain, publisherId: "writer" };
 
 let commits = 0;
 store.listen({

@@ -15,6 +15,15 @@ function subscribed(node: VirtualNode, clientId: string, fields = {}): VirtualCl
   return client;
 }
 
+/** A subscriber with little room, and a publisher. */
+function crowded(): { node: VirtualNode; subscriber: VirtualClient; publisher: VirtualClient } {
+  const node = new VirtualNode(SMALL);
+  const subscriber = subscribed(node, "s");
+  const publisher = node.connect("p");
+  publisher.take();
+  return { node, subscriber, publisher };
+}
+
 function publishAll(client: VirtualClient, count: number): void {
   for (let packetId = 1; packetId <= count; packetId++) {
     client.publish("a", String(packetId), { qos: 1, packetId });
@@ -35,10 +44,7 @@ function readOn(client: VirtualClient): string[] {
 const numbers = (to: number): string[] => Array.from({ length: to }, (_, i) => String(i + 1));
 
 test("Publishers wait for a subscriber that reads and falls behind, and it gets everything.", () => {
-  const node = new VirtualNode(SMALL);
-  const subscriber = subscribed(node, "s");
-  const publisher = node.connect("p");
-  publisher.take();
+  const { subscriber, publisher } = crowded();
   publishAll(publisher, 60);
   assert.equal(publisher.takeText().length, 2 + 9, "half of the backlog, and no more");
   const got: string[] = [];
@@ -49,10 +55,7 @@ test("Publishers wait for a subscriber that reads and falls behind, and it gets 
 });
 
 test("A subscriber that does not read is waited for once, for 200 ms, and closed when its backlog is full.", () => {
-  const node = new VirtualNode(SMALL);
-  const subscriber = subscribed(node, "s");
-  const publisher = node.connect("p");
-  publisher.take();
+  const { node, subscriber, publisher } = crowded();
   publishAll(publisher, 60);
   node.advance(199);
   assert.equal(publisher.takeText().length, 11);
@@ -63,10 +66,7 @@ test("A subscriber that does not read is waited for once, for 200 ms, and closed
 });
 
 test("Publishers wait on for a subscriber that goes on reading, and not for one that stops.", () => {
-  const node = new VirtualNode(SMALL);
-  const subscriber = subscribed(node, "s");
-  const publisher = node.connect("p");
-  publisher.take();
+  const { node, subscriber, publisher } = crowded();
   publishAll(publisher, 60);
   publisher.take();
   node.advance(199);
@@ -80,10 +80,7 @@ test("Publishers wait on for a subscriber that goes on reading, and not for one 
 });
 
 test("Who was waited for long enough is not again before its backlog is nearly empty.", () => {
-  const node = new VirtualNode(SMALL);
-  const subscriber = subscribed(node, "s");
-  const publisher = node.connect("p");
-  publisher.take();
+  const { node, subscriber, publisher } = crowded();
   publishAll(publisher, 12);
   node.advance(200);
   assert.equal(publisher.takeText().length, 12);
@@ -96,10 +93,7 @@ test("Who was waited for long enough is not again before its backlog is nearly e
 });
 
 test("Publishers go on at once when the subscriber that they wait for is gone.", () => {
-  const node = new VirtualNode(SMALL);
-  const subscriber = subscribed(node, "s");
-  const publisher = node.connect("p");
-  publisher.take();
+  const { subscriber, publisher } = crowded();
   publishAll(publisher, 60);
   publisher.take();
   subscriber.lose();

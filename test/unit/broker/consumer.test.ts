@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Consumer } from "../../../src/broker/consumer.ts";
+import { plainMessage } from "../../../src/broker/message.ts";
 import type { Stream } from "../../../src/broker/stream.ts";
 import type { ConsumerSettings } from "../../../src/broker/stream-records.ts";
 import { consumerKey, encodeConsumer } from "../../../src/broker/stream-records.ts";
@@ -34,15 +35,8 @@ function append(
   const messages = texts.map((text, i) => {
     const bytes = Buffer.from(text);
     const message = {
-      topic: node.broker.topics.of(`t/${text}`),
-      qos: 1 as const,
-      retain: false,
-      bytes,
-      payloadStart: 0,
-      payloadEnd: bytes.length,
-      properties: undefined,
+      ...plainMessage(node.broker.topics.of(`t/${text}`), bytes, node.now),
       publisherId: "p",
-      receivedAt: node.now,
       expiresAt: expiryMs === undefined ? undefined : ((node.now + expiryMs) as Instant),
     };
     return { message, messageId: messageIds[i] };

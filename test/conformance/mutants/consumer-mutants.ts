@@ -2,6 +2,7 @@
 import type { Mutant } from "./mutant.ts";
 
 const CONSUMER_MODEL = "test/property/consumer-model.test.ts";
+const CONSUMER_TEST = "test/unit/broker/consumer.test.ts";
 const REQUEST_MODEL = "test/property/request-model.test.ts";
 const REQUESTS = "src/broker/requests.ts";
 const REPLY_CACHE = "src/broker/reply-cache.ts";
@@ -32,7 +33,7 @@ export const CONSUMER_MUTANTS: readonly Mutant[] = [
     file: "src/broker/deliveries.ts",
     find: "if (entry === undefined || entry.count !== delivery % NAME_FACTOR) {",
     replacement: "if (entry === undefined) {",
-    tests: [CONSUMER_MODEL],
+    tests: [CONSUMER_TEST],
   },
   {
     name: "stream-trimmed-behind-fastest",
@@ -50,7 +51,7 @@ export const CONSUMER_MUTANTS: readonly Mutant[] = [
     file: "src/broker/consumers.ts",
     find: "for (const { deliveries } of consumers.values()) deliveries.onAged();",
     replacement: "for (const { deliveries } of consumers.values()) void deliveries;",
-    tests: [CONSUMER_MODEL],
+    tests: [CONSUMER_TEST],
   },
   {
     name: "new-begins-before-accepted",

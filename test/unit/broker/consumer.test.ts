@@ -80,6 +80,42 @@ test("A durable consumer goes on where it was settled, over a crash, and what is
   );
 });
 
+test("What was taken back is settled by who has it now, and by nobody else.", () => {
+  const node = new VirtualNode();
+  append(node, ["a"]);
+  node.turn();
+  const [first] = take(consume(node)).got;
+  node.advance(1_000);
+  const [second] = take(consume(node)).got;
+  assert.deepEqual([first?.count, second?.count], [1, 2]);
+  const { deliveries } = consume(node);
+  const late = [first?.delivery ?? 0];
+  assert.deepEqual(deliveries.ack(late).expired, late);
+  assert.equal(deliveries.inHands, 1);
+  assert.deepEqual(deliveries.ack([second?.delivery ?? 0]).expired, []);
+  assert.equal(deliveries.inHands, 0);
+});
+
+test("Time spent off counts against the time to acknowledge, also when it is learned later.", () => {
+  const node = new VirtualNode();
+  const settings = { ...SETTINGS, ackWaitMs: 60_000 };
+  append(node, ["a"]);
+  node.turn();
+  assert.deepEqual(take(consume(node, settings)).texts, ["a"]);
+  // What says how often it was delivered goes with a commit of its own.
+  node.advance(1_000);
+  node.wall.isTrusted = false;
+  node.off(60_000);
+  assert.deepEqual(take(consume(node, settings)).texts, [], "nobody knows how long it was off");
+  node.wall.isTrusted = true;
+  node.advance(10_000);
+  assert.equal(node.time.isTrusted, true);
+  assert.deepEqual(
+    take(consume(node, settings)).got.map(({ text, count }) => [text, count]),
+    [["a", 2]],
+  );
+});
+
 test("What is not acknowledged in time too often goes to the dead letter stream.", () => {
   const node = new VirtualNode();
   made(node, "dead");

@@ -27,7 +27,7 @@ const runPub = (
     const payload = await payloadOf(options);
     const call = { signal, retain: options.retain === true };
     const result = await client.events.publish(topic, { payload }, call);
-    if (options.json === true) printFields({ ...result }, options);
+    if (options.json === true) printFields({ reached: result.isReached }, options);
     return ExitCode.fine;
   });
 

@@ -24,7 +24,6 @@ export interface NativeOptions {
 const PRESET_URL = "rill://127.0.0.1:7455";
 /** What does not follow anything ends after this long. */
 const PRESET_TIMEOUT_S = 30;
-const FOREVER_MS = 2_000_000_000;
 
 function nativeUrl(text: string): string {
   if (/^(rill|rills|ws|wss):\/\/[^/]/.test(text) && URL.canParse(text)) return text;
@@ -41,7 +40,11 @@ export const addNativeOptions = (command: Command): Command =>
     .option("--ca <file>", "certification authority that signed the broker's certificate, PEM")
     .option("--insecure", "take any certificate")
     .option("--json", "print JSON, one line for each")
-    .option("--timeout <seconds>", "give up after this long", secondsValue);
+    .option(
+      "--timeout <seconds>",
+      `give up after this long (default: ${PRESET_TIMEOUT_S}; what goes on until it is interrupted: never)`,
+      secondsValue,
+    );
 
 /** What the user did wrong, said in one line; exit code 2. */
 export class UsageError extends Error {
@@ -68,6 +71,7 @@ async function tlsOf({ ca, insecure }: NativeOptions) {
 /**
  * Connects, lets `use` work and ends the connection. Reports what went wrong on standard error.
  * @param follows it goes on until it is interrupted, over lost connections; otherwise the first failure is the end
+ * @param waitMs how long the broker is told to wait for something; no time-out that is preset comes before
  * @returns the exit code: interrupted by the user is fine for what follows, and a negative answer for what does not
  */
 export async function withNativeClient(
@@ -75,10 +79,12 @@ export async function withNativeClient(
   options: NativeOptions,
   follows: boolean,
   use: (work: NativeWork) => Promise<ExitCode | undefined>,
+  waitMs = 0,
 ): Promise<number> {
   const { url, clientId, username, password, timeout } = options;
+  const presetMs = PRESET_TIMEOUT_S * 1_000 + waitMs;
   const timeoutMs = timeout === undefined ? undefined : timeout * 1_000;
-  const presetMs = follows ? FOREVER_MS : PRESET_TIMEOUT_S * 1_000;
+  const endsAfterMs = timeoutMs ?? (follows ? undefined : presetMs);
   const aborter = new AbortController();
   let ended: "interrupted" | "timed out" | undefined;
   const end = (why: "interrupted" | "timed out"): void => {
@@ -86,7 +92,8 @@ export async function withNativeClient(
     aborter.abort();
   };
   const onSignal = (): void => end("interrupted");
-  const timer = setTimeout(() => end("timed out"), timeoutMs ?? presetMs);
+  const timer =
+    endsAfterMs === undefined ? undefined : setTimeout(() => end("timed out"), endsAfterMs);
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   let client: RillClient | undefined;
   try {
@@ -98,23 +105,27 @@ export async function withNativeClient(
       program: `rillmq ${name}`,
       reconnects: follows,
       signal: aborter.signal,
-      timeoutMs: timeoutMs ?? PRESET_TIMEOUT_S * 1_000,
-      ...(clientId === undefined ? {} : { clientId }),
-      ...(username === undefined ? {} : { user: username }),
-      ...(password === undefined ? {} : { password }),
+      timeoutMs: timeoutMs ?? presetMs,
+      ...given({ clientId, user: username, password }),
     });
     return (await use({ client, signal: aborter.signal })) ?? ExitCode.fine;
   } catch (error) {
     if (error instanceof UsageError) return report(name, error.message, ExitCode.usage);
     if (!(error instanceof RillError)) throw error;
     if (ended === "interrupted") return follows ? ExitCode.fine : ExitCode.negative;
-    const text = ended ?? `${error.message} (${error.code})`;
-    return report(name, text, ExitCode.negative);
+    return report(name, ended ?? textOf(error, url), ExitCode.negative);
   } finally {
     clearTimeout(timer);
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
     await client?.close(1_000);
   }
+}
+
+/** What, why, and where it helps, what to do. */
+function textOf({ message, code }: RillError, url: string): string {
+  const text = `${message} (${code})`;
+  if (code !== "unreachable" || !/ECONNREFUSED|ENOENT/.test(message)) return text;
+  return `${text}; is a broker running with a listener for ${url}? See: rillmq serve --listen rill://HOST:PORT`;
 }
 
 function report(name: string, text: string, exitCode: ExitCode): number {

@@ -78,15 +78,36 @@ async function receive(
     for await (const message of messages) await printAndSettle(message, options);
     return ExitCode.fine;
   }
-  const waitMs = msOf(options.wait) ?? 0;
-  const messages = await client.queues.receive(queue, {
-    max: options.max,
-    waitMs,
-    signal,
-    ...visibility,
-  });
+  const messages: QueueMessage[] = [];
+  let waitMs = msOf(options.wait) ?? 0;
+  // An answer has about 128 KiB at most: what is there is asked for until it is as much as was wanted.
+  while (messages.length < options.max) {
+    const max = Math.min(options.max - messages.length, client.limits?.batchMax ?? 1);
+    const call = { max, waitMs, signal, ...visibility };
+    const some = await client.queues.receive(queue, call);
+    if (some.length === 0) break;
+    messages.push(...some);
+    waitMs = 0;
+  }
   for (const message of messages) await printAndSettle(message, options);
   return messages.length > 0 ? ExitCode.fine : ExitCode.negative;
+}
+
+async function peek(
+  queue: string,
+  options: NativeOptions & { readonly max: number; readonly from?: number },
+  { client, signal }: NativeWork,
+): Promise<void> {
+  let { from, max: left } = options;
+  while (left > 0) {
+    const max = Math.min(left, client.limits?.batchMax ?? 1);
+    const messages = await client.queues.peek(queue, { max, signal, ...given({ from }) });
+    for (const message of messages) printMessage(message, options);
+    const last = messages.at(-1);
+    if (last === undefined) return;
+    from = last.sequence + 1;
+    left -= messages.length;
+  }
 }
 
 /** Moves what nobody has in hands, as many as there are now; each in one commit. */
@@ -96,7 +117,8 @@ async function move(
   to: string,
   most: number,
   signal: AbortSignal,
-): Promise<number> {
+  onMoved: (count: number) => void,
+): Promise<void> {
   const { waiting } = await client.queues.info(from, { signal });
   const total = Math.min(most, Number(waiting));
   let moved = 0;
@@ -104,10 +126,12 @@ async function move(
     const max = Math.min(MOVED_AT_ONCE, total - moved);
     const messages = await client.queues.receive(from, { max, signal });
     if (messages.length === 0) break;
-    await Promise.all(messages.map((message) => message.requeue({ to })));
-    moved += messages.length;
+    const done = await Promise.allSettled(messages.map((message) => message.requeue({ to })));
+    const failure = done.find((one) => one.status === "rejected");
+    moved += done.filter((one) => one.status === "fulfilled").length;
+    onMoved(moved);
+    if (failure !== undefined) throw failure.reason;
   }
-  return moved;
 }
 
 const addSettings = (command: Command): Command =>
@@ -190,7 +214,11 @@ function addMessages(queue: Command, done: Done): void {
     .description("Prints messages and acknowledges them; exits 1 when there is none.")
     .argument("<queue>", "its name")
     .option("--max <n>", "most messages", countValue, 1)
-    .option("--wait <seconds>", "wait so long for the first one", secondsValue)
+    .option(
+      "--wait <seconds>",
+      "wait so long for the first one (default: not at all)",
+      secondsValue,
+    )
     .option("--follow", "go on until interrupted, also after a lost connection")
     .option("--no-ack", "give them back instead; their delivery count has grown")
     .option("--visibility <seconds>", "how long they are hidden from others", secondsValue)
@@ -202,7 +230,7 @@ function addMessages(queue: Command, done: Done): void {
         }
         return receive(name, options, given);
       };
-      done(await withNativeClient("queue receive", options, follows, work));
+      done(await withNativeClient("queue receive", options, follows, work, msOf(options.wait)));
     });
   addNativeOptions(queue.command("peek"))
     .description("Prints messages and leaves them where they are.")
@@ -211,9 +239,7 @@ function addMessages(queue: Command, done: Done): void {
     .option("--from <sequence>", "the first sequence to look at", countValue)
     .action(async (name: string, options: NativeOptions & { max: number; from?: number }) => {
       const work = async ({ client, signal }: NativeWork): Promise<ExitCode> => {
-        const { max, from } = options;
-        const messages = await client.queues.peek(name, { max, signal, ...given({ from }) });
-        for (const message of messages) printMessage(message, options);
+        await peek(name, options, { client, signal });
         return ExitCode.fine;
       };
       done(await withNativeClient("queue peek", options, false, work));
@@ -226,7 +252,14 @@ function addMessages(queue: Command, done: Done): void {
     .action(async (from: string, to: string, options: NativeOptions & { max?: number }) => {
       const { max = Number.MAX_SAFE_INTEGER } = options;
       const work = async ({ client, signal }: NativeWork): Promise<ExitCode> => {
-        printFields({ moved: await move(client, from, to, max, signal) }, options);
+        let moved = 0;
+        try {
+          await move(client, from, to, max, signal, (count) => {
+            moved = count;
+          });
+        } finally {
+          printFields({ moved }, options);
+        }
         return ExitCode.fine;
       };
       done(await withNativeClient("queue move", options, false, work));

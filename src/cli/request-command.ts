@@ -117,7 +117,7 @@ export function addRequestCommands(program: Command, done: (exitCode: number) =>
     .option("--cache-ttl <seconds>", "how long the reply is remembered", secondsValue)
     .action(async (topic: string, options: RequestOptions) => {
       const work = (given: NativeWork) => request(topic, options, given);
-      done(await withNativeClient("request", options, false, work));
+      done(await withNativeClient("request", options, false, work, msOf(options.deadline)));
     });
   addPayloadOptions(addNativeOptions(program.command("respond")))
     .description("Prints requests and answers them until it is interrupted.")

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { Start, StreamSettings } from "../client/node.ts";
+import type { LostRange, Start, StreamSettings } from "../client/node.ts";
 import { ExitCode } from "./exit-code.ts";
 import {
   addNativeOptions,
@@ -70,10 +70,41 @@ function startValue(text: string): Start {
   throw new InvalidArgumentError("Expected first, last, new, a sequence, -60s or an ISO time.");
 }
 
-const fromOption = (): Option =>
-  new Option("--from <start>", "first, last, new, a sequence, -60s or an ISO time").argParser(
-    startValue,
-  );
+const fromOption = (preset: string): Option =>
+  new Option(
+    "--from <start>",
+    `first, last, new, a sequence, -60s or an ISO time (default: ${preset})`,
+  ).argParser(startValue);
+
+function reportLost(command: string, ranges: readonly LostRange[]): void {
+  for (const [first, last] of ranges) {
+    process.stderr.write(`rillmq stream ${command}: lost ${first} to ${last}\n`);
+  }
+}
+
+/** Prints what is there now: an answer has about 128 KiB at most, and looks at so many records at most, so it is asked for until the end. */
+async function read(
+  stream: string,
+  options: ReadOptions,
+  { client, signal }: NativeWork,
+): Promise<ExitCode> {
+  const { nextSequence } = await client.streams.info(stream, { signal });
+  const { filter } = options;
+  let { from } = options;
+  let left = options.max;
+  for (let before = -1; left > 0; ) {
+    const max = Math.min(left, client.limits?.batchMax ?? 1);
+    const call = { signal, max, ...given({ from, filter }) };
+    const { records, next, lost } = await client.streams.read(stream, call);
+    for (const record of records) printMessage(record, options);
+    reportLost("read", lost);
+    left -= records.length;
+    if (next >= Number(nextSequence) || next === before) break;
+    before = next;
+    from = { sequence: next };
+  }
+  return left < options.max ? ExitCode.fine : ExitCode.negative;
+}
 
 async function consume(
   stream: string,
@@ -84,11 +115,7 @@ async function consume(
   const records = await client.streams.consume(stream, {
     signal,
     ...given({ from, filter, consumer, isGroup: group }),
-    onLost: (ranges) => {
-      for (const [first, last] of ranges) {
-        process.stderr.write(`rillmq stream consume: lost ${first} to ${last}\n`);
-      }
-    },
+    onLost: (ranges) => reportLost("consume", ranges),
   });
   let left = count;
   for await (const record of records) {
@@ -189,17 +216,11 @@ function addRecords(stream: Command, done: Done): void {
   addNativeOptions(stream.command("read"))
     .description("Prints records that are there now; exits 1 when there is none.")
     .argument("<stream>", "its name")
-    .addOption(fromOption())
+    .addOption(fromOption("first"))
     .option("--filter <filter>", "only records whose topics match")
     .option("--max <n>", "most records", countValue, 100)
     .action(async (name: string, options: ReadOptions) => {
-      const work = async ({ client, signal }: NativeWork): Promise<ExitCode> => {
-        const { from, filter, max } = options;
-        const call = { signal, max, ...given({ from, filter }) };
-        const { records } = await client.streams.read(name, call);
-        for (const record of records) printMessage(record, options);
-        return records.length > 0 ? ExitCode.fine : ExitCode.negative;
-      };
+      const work = (given: NativeWork) => read(name, options, given);
       done(await withNativeClient("stream read", options, false, work));
     });
   addNativeOptions(stream.command("consume"))
@@ -207,7 +228,7 @@ function addRecords(stream: Command, done: Done): void {
       "Prints records as they come until it is interrupted; goes on after a lost connection.",
     )
     .argument("<stream>", "its name")
-    .addOption(fromOption())
+    .addOption(fromOption("new"))
     .option("--filter <filter>", "only records whose topics match")
     .option("--consumer <name>", "durable: what is printed is acknowledged")
     .option("--group", "share the consumer with others")

@@ -62,6 +62,32 @@ test("stream: makes, appends, reads, consumes, purges and removes.", async () =>
   await lines(1, "stream", "read", "log");
 });
 
+test("What is more than one answer holds is printed all the same, as much as was asked for.", async () => {
+  const large = "x".repeat(100_000);
+  await lines(0, "stream", "create", "large", "--retain", "limits");
+  for (const name of ["1", "2", "3"]) {
+    await lines(0, "stream", "append", "large", "--message", name + large);
+    await lines(0, "queue", "send", "heavy", "--message", name + large);
+  }
+  const firsts = async (...args: string[]): Promise<string> =>
+    (await lines(0, ...args)).map(([first]) => first).join("");
+  assert.equal(await firsts("stream", "read", "large"), "123");
+  assert.equal(await firsts("stream", "read", "large", "--max", "2"), "12");
+  assert.equal(await firsts("queue", "peek", "heavy"), "123");
+  assert.equal(await firsts("queue", "receive", "heavy", "--max", "3", "--no-ack"), "123");
+  assert.equal(await firsts("queue", "receive", "heavy", "--max", "2"), "12");
+  assert.equal(await firsts("queue", "receive", "heavy", "--max", "9"), "3");
+});
+
+test("queue move says how many were moved before there was no more room, and leaves the rest.", async () => {
+  await lines(0, "queue", "create", "small", "--max-messages", "1");
+  for (const text of ["a", "b"]) await lines(0, "queue", "send", "from", "--message", text);
+  const result = await runCli(["queue", "move", "from", "small", "--url", url]);
+  assert.deepEqual([result.exitCode, result.stdout], [1, "moved: 1\n"]);
+  assert.match(result.stderr, /full/);
+  assert.equal((await lines(0, "queue", "receive", "from")).length, 1);
+});
+
 test("request is answered by respond, which ends with 0 when it is interrupted; without one it ends with 1.", async () => {
   const nobody = await runCli(["request", "calc", "--message", "x", "--url", url]);
   assert.equal(nobody.exitCode, 1);
@@ -91,6 +117,11 @@ test("events: what is published comes as JSON lines; an interrupted subscriber e
   assert.deepEqual([topic, payload], ["news/1", "héllo"]);
   const late = await runCli(["events", "sub", "nothing", "--timeout", "1", "--url", url]);
   assert.deepEqual([late.exitCode, late.stderr], [1, "rillmq events sub: timed out\n"]);
+});
+
+test("events pub tells with --json whether somebody was there.", async () => {
+  const [told] = await lines(0, "events", "pub", "nobody", "--message", "x", "--json");
+  assert.deepEqual(asJson(told), { reached: false });
 });
 
 test("Wrong usage ends with 2, a missing broker with 1 and one line.", async () => {

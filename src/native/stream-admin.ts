@@ -19,6 +19,10 @@ import { knownStream } from "./stream-content.ts";
 /** Of streams that say nothing else. */
 const BYTES_MAX = 1_073_741_824;
 
+/** Undefined: none, which 0 asks for. */
+const limitOf = (asked: number | undefined, before: number | undefined): number | undefined =>
+  asked === 0 ? undefined : (asked ?? before);
+
 /** What is asked for, else what it was, else the defaults. */
 function settingsOf(
   caller: Caller,
@@ -26,13 +30,13 @@ function settingsOf(
   before: StreamSettings | undefined,
 ): StreamSettings {
   const { defaults } = caller.broker.patternLimits;
-  const { stream: name, maxAgeMs } = frame;
+  const { stream: name } = frame;
   return {
     name,
     filters: frame.filters ?? before?.filters ?? [],
-    bytesMax: frame.maxBytes ?? before?.bytesMax ?? BYTES_MAX,
-    messagesMax: frame.maxMessages ?? before?.messagesMax,
-    ageMaxMs: maxAgeMs === undefined ? before?.ageMaxMs : maxAgeMs === 0 ? undefined : maxAgeMs,
+    bytesMax: limitOf(frame.maxBytes, before?.bytesMax ?? BYTES_MAX) ?? Number.MAX_SAFE_INTEGER,
+    messagesMax: limitOf(frame.maxMessages, before?.messagesMax),
+    ageMaxMs: limitOf(frame.maxAgeMs, before?.ageMaxMs),
     whenFull: frame.whenFull ?? before?.whenFull ?? "reject",
     retain: frame.retain ?? before?.retain ?? "until-delivered",
     duplicateWindowMs:

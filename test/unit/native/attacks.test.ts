@@ -108,6 +108,25 @@ test("A name and a number that are stretched to their limits are taken or refuse
   assert.equal(node.broker.queues.size, 8);
 });
 
+test("A limit of 0 is none for a stream, also when it had one, and leaves what is there.", () => {
+  const node = new VirtualNode();
+  const client = node.native("c");
+  const append = { op: "append", stream: "s", messages: [{}] };
+  for (const whenFull of ["reject", "drop-oldest"]) {
+    client.ok({ op: "stream.create", stream: "s", whenFull, retain: "limits", maxMessages: 1 });
+    client.ok(append);
+    for (const settings of [{ maxMessages: 0 }, { maxBytes: 0 }, { maxAgeMs: 0 }]) {
+      client.ok({ op: "stream.update", stream: "s", ...settings });
+      client.ok(append);
+      node.advance(1_000);
+    }
+    assert.equal(client.ok({ op: "stream.info", stream: "s" })["messages"], 4, whenFull);
+    client.ok({ op: "stream.delete", stream: "s" });
+  }
+  client.ok({ op: "queue.create", queue: "closed", maxMessages: 0 });
+  assert.equal(client.refused({ op: "send", queue: "closed", messages: [{}] }), "full");
+});
+
 test("What has expired when it is sent is taken and handed to nobody.", () => {
   const node = new VirtualNode();
   const client = node.native("c");

@@ -27,7 +27,7 @@ export interface ListenerOptions extends ServeOptions {
   /** Undefined: no TLS. */
   readonly tls: Omit<TlsStageOptions, "protocols" | "onFailed"> | undefined;
   /** Undefined: MQTT without WebSocket. */
-  readonly webSocket: Omit<WebSocketStageOptions, "onFailed" | "packetBytesMax"> | undefined;
+  readonly webSocket: Omit<WebSocketStageOptions, "onFailed"> | undefined;
   readonly admission: Admission;
   /** How long the PROXY header and the handshakes of TLS and WebSocket may take together. */
   readonly handshakeTimeoutMs: number;
@@ -46,7 +46,7 @@ interface Stages {
 }
 
 async function loadStages(options: ListenerOptions): Promise<Stages> {
-  const { tls, webSocket, counters, packetBytesMax } = options;
+  const { tls, webSocket, counters } = options;
   const onFailed = (): void => {
     counters.handshakesFailed++;
   };
@@ -58,9 +58,7 @@ async function loadStages(options: ListenerOptions): Promise<Stages> {
     tls: tls && tlsModule && new tlsModule.TlsStage({ ...tls, protocols, onFailed }),
     certificateSubjectOf: tlsModule?.certificateSubjectOf,
     webSocket:
-      webSocket &&
-      stageModule &&
-      new stageModule.WebSocketStage({ ...webSocket, packetBytesMax, onFailed }),
+      webSocket && stageModule && new stageModule.WebSocketStage({ ...webSocket, onFailed }),
     serveWebSocket: serveModule?.serveWebSocket,
   };
 }
@@ -152,10 +150,9 @@ export class Listener {
     return tls === undefined ? plain : `${plain}s`;
   }
 
-  /** No stage reads before the protocol does. */
+  /** No stage reads before the protocol does, but for the handshake of WebSocket, which Node's HTTP parser takes from the handle itself. */
   get #isPlain(): boolean {
-    const { tls, webSocket } = this.#stages;
-    return this.#proxy === undefined && tls === undefined && webSocket === undefined;
+    return this.#proxy === undefined && this.#stages.tls === undefined;
   }
 
   #cannotListen(why: string, cause?: unknown): OperatingError {

@@ -54,7 +54,7 @@ export function acceptOn(
 }
 
 /** Hands received bytes to the protocol. Hot path: per chunk. */
-export function receive(options: ServeOptions, connection: Served, chunk: Buffer): void {
+export function receive(options: ServeOptions, connection: Served, chunk: Uint8Array): void {
   options.counters.bytesReceived += chunk.length;
   try {
     connection.receive(chunk);

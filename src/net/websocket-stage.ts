@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { type WebSocket, WebSocketServer } from "ws";
+import { WebSocket, WebSocketServer } from "ws";
 import { SUBPROTOCOLS } from "../native/frame.ts";
 
 /** What a client may offer to speak MQTT, the preferred one first [MQTT-6.0.0-4]. */
@@ -11,8 +11,19 @@ const MQTT_SUBPROTOCOLS = ["mqtt", "mqttv3.1"] as const;
 export type WebSocketProtocol = "mqtt" | "rill";
 
 const HEADER_BYTES_MAX = 8_192;
-/** Beside the largest packet a frame may have some more: packets come in one frame, and frames cut packets, anywhere. */
-const FRAME_EXTRA_BYTES = 65_536;
+
+/** A WebSocket whose handshake is done. */
+export interface OpenedWebSocket {
+  /** The subprotocol that was agreed upon. */
+  readonly protocol: string;
+  /** What was read behind the handshake already; its owner is who gets it. */
+  readonly head: Buffer;
+}
+
+/** What the library makes of a stream when the handshake is done. It may not read it: that is done in `serve-websocket.ts`. */
+class Handshake extends WebSocket {
+  setSocket(_stream: Duplex, _head: Buffer): void {}
+}
 
 export interface WebSocketStageOptions {
   /** The one path that is served. */
@@ -25,7 +36,6 @@ export interface WebSocketStageOptions {
   readonly origins: readonly string[] | undefined;
   /** The listener is on loopback: without `origins`, pages under other names than loopback are refused. */
   readonly isLoopback: boolean;
-  readonly packetBytesMax: number;
   /** A handshake was refused or failed. */
   readonly onFailed: () => void;
 }
@@ -36,7 +46,7 @@ export class WebSocketStage {
   readonly #subprotocols: readonly string[];
   readonly #http: Server;
   readonly #webSockets: WebSocketServer;
-  readonly #waiting = new WeakMap<Duplex, (webSocket: WebSocket) => void>();
+  readonly #waiting = new WeakMap<Duplex, (opened: OpenedWebSocket) => void>();
 
   constructor(options: WebSocketStageOptions) {
     this.#options = options;
@@ -48,10 +58,7 @@ export class WebSocketStage {
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
-      skipUTF8Validation: true,
-      // Pongs are output, too: whoever serves the connection bounds them.
-      autoPong: false,
-      maxPayload: options.packetBytesMax + FRAME_EXTRA_BYTES,
+      WebSocket: Handshake,
       handleProtocols: (offered) => this.#subprotocols.find((name) => offered.has(name)) ?? false,
     });
     this.#http = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, (request, response) => {
@@ -68,7 +75,7 @@ export class WebSocketStage {
   }
 
   /** Runs the handshake; `next` gets what it leads to. The caller has the socket's deadline. */
-  take(stream: Socket, next: (webSocket: WebSocket) => void): void {
+  take(stream: Socket, next: (opened: OpenedWebSocket) => void): void {
     this.#waiting.set(stream, next);
     this.#http.emit("connection", stream);
   }
@@ -82,7 +89,9 @@ export class WebSocketStage {
       stream.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
     }
-    this.#webSockets.handleUpgrade(request, stream, head, next);
+    this.#webSockets.handleUpgrade(request, stream, head, ({ protocol }) =>
+      next({ protocol, head }),
+    );
   }
 
   /** Status line for a request that is refused; undefined: it is fine so far. */

@@ -19,7 +19,6 @@ const nativeSubprotocol = (name: string): Subprotocol | undefined =>
 /** What is served, as far as the rest of it needs to know. */
 interface Serving {
   readonly options: ServeOptions;
-  readonly stream: Socket;
   readonly wire: WebSocketWire;
   readonly connection: Served;
   /** Messages are binary; else they are text. */
@@ -64,9 +63,9 @@ class ServedWebSocket implements WebSocketEvents {
   }
 
   onPing(payload: Uint8Array): void {
-    const { options, stream, wire } = this.#serving;
+    const { options, wire } = this.#serving;
     // Pongs are output, too.
-    if (stream.writableLength < options.outputBytesMax) wire.pong(payload);
+    if (wire.queuedBytes < options.outputBytesMax) wire.pong(payload);
   }
 
   onClose(payload: Uint8Array): void {
@@ -141,7 +140,7 @@ export function serveWebSocket(
       : acceptOn(options, socket, wire, peer, (link) => options.acceptNative(link, subprotocol));
   if (connection === undefined) return undefined;
   const isKept = subprotocol !== undefined;
-  const served = new ServedWebSocket({ options, stream, wire, connection, isBinary, isKept });
+  const served = new ServedWebSocket({ options, wire, connection, isBinary, isKept });
   (stream as ServedSocket)[SERVED] = served;
   stream.on("close", onClose);
   // Before anything that is read later.

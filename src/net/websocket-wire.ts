@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
+import { DirectWrite, type WriteListener, writeDirectly } from "./direct-write.ts";
 import { CloseCode, Opcode } from "./websocket-input.ts";
-import type { Wire } from "./wire.ts";
+import { unsentBytes, type Wire } from "./wire.ts";
 
 /** How long a peer may take to end what is closed before its socket is destroyed. */
 const CLOSE_MS = 2_000;
@@ -12,28 +13,36 @@ const LENGTH_16 = 126;
 const LENGTH_64 = 65_536;
 const UINT32 = 0x1_0000_0000;
 
-/** A header with room behind it; a server does not mask [RFC 6455 section 5.1]. Hot path: per message of a WebSocket. */
-function frameFor(opcode: number, length: number, room: number): Buffer {
-  const start = length < LENGTH_16 ? 2 : length < LENGTH_64 ? 4 : 10;
-  const frame = Buffer.allocUnsafe(start + room);
+/** The largest header. */
+const HEADER_BYTES_MAX = 10;
+
+/** Frames are written from here as long as the system takes them at once. */
+let scratch = Buffer.allocUnsafeSlow(HEADER_BYTES_MAX + COPIED_BYTES_MAX);
+
+/** Writes a header and says where it ends; a server does not mask [RFC 6455 section 5.1]. Hot path: per message of a WebSocket. */
+function writeHeader(frame: Buffer, opcode: number, length: number): number {
   frame[0] = FIN | opcode;
-  if (length < LENGTH_16) frame[1] = length;
-  else if (length < LENGTH_64) {
+  if (length < LENGTH_16) {
+    frame[1] = length;
+    return 2;
+  }
+  if (length < LENGTH_64) {
     frame[1] = 126;
     frame[2] = length >>> 8;
     frame[3] = length;
-  } else {
-    frame[1] = 127;
-    frame.writeUInt32BE(Math.floor(length / UINT32), 2);
-    frame.writeUInt32BE(length % UINT32, 6);
+    return 4;
   }
-  return frame;
+  frame[1] = 127;
+  frame.writeUInt32BE(Math.floor(length / UINT32), 2);
+  frame.writeUInt32BE(length % UINT32, 6);
+  return HEADER_BYTES_MAX;
 }
 
-function wholeFrame(opcode: number, payload: Uint8Array): Buffer {
-  const frame = frameFor(opcode, payload.length, payload.length);
-  frame.set(payload, frame.length - payload.length);
-  return frame;
+/** A frame of at most `COPIED_BYTES_MAX` in `scratch`; where it ends. Hot path: per message of a WebSocket. */
+function writeFrame(opcode: number, payload: Uint8Array): number {
+  const start = writeHeader(scratch, opcode, payload.length);
+  scratch.set(payload, start);
+  return start + payload.length;
 }
 
 /**
@@ -58,7 +67,13 @@ export class WebSocketWire implements Wire {
   }
 
   get queuedBytes(): number {
-    return this.#stream.writableLength;
+    const { writableLength } = this.#stream;
+    return this.#isPlain ? Math.max(writableLength, unsentBytes(this.#stream)) : writableLength;
+  }
+
+  /** Nothing is between the stream and the network. */
+  get #isPlain(): boolean {
+    return this.#stream === this.#socket;
   }
 
   get isGone(): boolean {
@@ -71,22 +86,40 @@ export class WebSocketWire implements Wire {
   }
 
   /** Hot path: per message of a WebSocket. */
-  write(bytes: Uint8Array, onWritten: () => void): void {
+  write(bytes: Uint8Array, end: number, listener: WriteListener): boolean {
     const stream = this.#stream;
+    const onWritten = (): void => listener.onWritten(bytes, end);
     if (this.#state !== "open") process.nextTick(onWritten);
-    else if (bytes.length <= COPIED_BYTES_MAX) {
-      stream.write(wholeFrame(this.#opcode, bytes), onWritten);
+    else if (end <= COPIED_BYTES_MAX) {
+      return this.#writeCopy(bytes.subarray(0, end), onWritten);
     } else {
       stream.cork();
-      stream.write(frameFor(this.#opcode, bytes.length, 0));
-      stream.write(bytes, onWritten);
+      stream.write(headerFor(this.#opcode, end));
+      stream.write(bytes.subarray(0, end), onWritten);
       stream.uncork();
     }
+    return false;
+  }
+
+  /** As one piece, header and all. */
+  #writeCopy(payload: Uint8Array, onWritten: () => void): boolean {
+    const stream = this.#stream;
+    const end = writeFrame(this.#opcode, payload);
+    if (this.#isPlain && !stream.writableEnded && stream.writableLength === 0) {
+      const outcome = writeDirectly(stream, scratch, end, { onWritten });
+      if (outcome === DirectWrite.taken) return true;
+      if (outcome === DirectWrite.underWay) {
+        scratch = Buffer.allocUnsafeSlow(scratch.length);
+        return false;
+      }
+    }
+    stream.write(Buffer.from(scratch.subarray(0, end)), onWritten);
+    return false;
   }
 
   /** Answers a ping. */
   pong(payload: Uint8Array): void {
-    if (this.#state === "open") this.#stream.write(wholeFrame(Opcode.pong, payload));
+    if (this.#state === "open") this.#stream.write(controlFrame(Opcode.pong, payload));
   }
 
   setPaused(isPaused: boolean): void {
@@ -116,10 +149,19 @@ export class WebSocketWire implements Wire {
   #close(payload: Uint8Array): void {
     if (this.#state !== "open") return;
     this.#state = "closing";
-    this.#stream.write(wholeFrame(Opcode.close, payload));
+    this.#stream.write(controlFrame(Opcode.close, payload));
     // So that the peer's answer and its end are seen.
     this.#stream.resume();
   }
 }
+
+/** A header of its own. */
+function headerFor(opcode: number, length: number): Uint8Array {
+  const header = Buffer.allocUnsafe(HEADER_BYTES_MAX);
+  return header.subarray(0, writeHeader(header, opcode, length));
+}
+
+const controlFrame = (opcode: number, payload: Uint8Array): Uint8Array =>
+  Buffer.from(scratch.subarray(0, writeFrame(opcode, payload)));
 
 const codeBytes = (code: number): Uint8Array => Uint8Array.of(code >>> 8, code);

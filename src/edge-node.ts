@@ -51,6 +51,7 @@ import {
   streamSettings,
 } from "./node-options.ts";
 import { packageVersion } from "./package-version.ts";
+import { RandomTokens } from "./random-tokens.ts";
 import { openLmdbStore } from "./store/lmdb-store.ts";
 import type { LogStore } from "./store/log-store.ts";
 import { isDamage } from "./store/salvage/store-damage.ts";
@@ -129,6 +130,7 @@ export class EdgeNode {
   /** Counters of brokers before the present one. */
   #counters = new Counters();
   readonly #patternCounts = newPatternCounts();
+  readonly #tokens = new RandomTokens();
 
   constructor(options: EdgeNodeOptions) {
     this.#options = options;
@@ -214,7 +216,7 @@ export class EdgeNode {
       streams: config.streams.map((stream) => streamSettings(stream, config)),
       queues: config.queues.map((queue) => queueSettings(queue, config)),
       routing: routingOf(config),
-      newToken: () => randomBytes(16).toString("base64url"),
+      newToken: () => this.#tokens.next(),
       system: this.#systemOptions(store),
       deliveredBefore: (stream) => this.#deliveredBefore(stream),
       onSealing: () => {

@@ -55,6 +55,7 @@ export interface LogBatch {
   readonly damaged: readonly SequenceRange[];
 }
 
+/** Of the moment in which they are read, however long this is held. */
 export interface LogStats {
   /** First sequence still there; equal to `nextSequence` when the log is empty. */
   readonly firstSequence: Sequence;

@@ -1,4 +1,5 @@
-import type { LogId } from "../broker/store.ts";
+import type { LogId, LogStats, Sequence } from "../broker/store.ts";
+import type { Instant } from "../lib/clock.ts";
 import type { OpenChunk } from "./group.ts";
 
 /** The numbers of one log. What readers may see moves only when a commit is flushed. */
@@ -34,6 +35,9 @@ export class LogState {
   /** Bytes of the last group in this log: how large a chunk to begin with. */
   groupBytes = 0;
 
+  /** What others see of it; made when somebody asks first. */
+  view: LogStats | undefined = undefined;
+
   constructor(id: LogId, name: string) {
     this.id = id;
     this.name = name;
@@ -42,5 +46,33 @@ export class LogState {
   /** Live bytes, flushed and not trimmed; a chunk trimmed in part counts whole. */
   get liveBytes(): number {
     return this.firstSequence === this.flushedEnd ? 0 : this.flushedBytes - this.bytesBefore;
+  }
+}
+
+/** What others see of a log: the numbers of the moment in which they are read, without a copy. */
+export class LogView implements LogStats {
+  readonly #log: LogState;
+  readonly #readOldest: (log: LogState) => Instant | undefined;
+
+  /** `readOldest` reads a record: it is called only where somebody asks. */
+  constructor(log: LogState, readOldest: (log: LogState) => Instant | undefined) {
+    this.#log = log;
+    this.#readOldest = readOldest;
+  }
+
+  get firstSequence(): Sequence {
+    return this.#log.firstSequence as Sequence;
+  }
+
+  get nextSequence(): Sequence {
+    return this.#log.flushedEnd as Sequence;
+  }
+
+  get bytes(): number {
+    return this.#log.liveBytes;
+  }
+
+  get oldestAt(): Instant | undefined {
+    return this.#readOldest(this.#log);
   }
 }

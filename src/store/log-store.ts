@@ -31,7 +31,7 @@ import { closeChunks, firstSequenceOf, Group } from "./group.ts";
 import { GroupGathering } from "./group-gathering.ts";
 import { BROKER_META_MIN } from "./keys.ts";
 import { LogReader } from "./log-reader.ts";
-import { LogState } from "./log-state.ts";
+import { LogState, LogView } from "./log-state.ts";
 import { recordBytesMax } from "./records.ts";
 import { LOGS_MAX, logNameChange, recover } from "./recovery.ts";
 import { getSmall, scanSmall } from "./small-records.ts";
@@ -322,16 +322,8 @@ export class LogStore implements Store {
   stats(log: LogId): LogStats {
     // Hot path: per delivery of a queue.
     const state = this.#log(log);
-    const oldestAt = this.#readOldest;
-    return {
-      firstSequence: state.firstSequence as Sequence,
-      nextSequence: state.flushedEnd as Sequence,
-      bytes: state.liveBytes,
-      // A record is read for it: only where somebody asks.
-      get oldestAt() {
-        return oldestAt(state);
-      },
-    };
+    state.view ??= new LogView(state, this.#readOldest);
+    return state.view;
   }
 
   nextSequence(log: LogId): Sequence {

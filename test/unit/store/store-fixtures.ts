@@ -5,6 +5,7 @@ import type {
   CommitNumber,
   LogId,
   LogRecord,
+  LogStats,
   Ordinal,
   Sequence,
   Store,
@@ -84,6 +85,12 @@ export class Listener {
 export const seq = (value: number): Sequence => value as Sequence;
 export const ord = (value: number): Ordinal => value as Ordinal;
 export const MANY = 1_000_000;
+
+/** The numbers of a log as they are now. */
+export function statsOf(store: Store, log: LogId): LogStats {
+  const { firstSequence, nextSequence, bytes, oldestAt } = store.stats(log);
+  return { firstSequence, nextSequence, bytes, oldestAt };
+}
 
 export function readAll(store: Store, log: LogId, from = 1): LogRecord[] {
   const records: LogRecord[] = [];

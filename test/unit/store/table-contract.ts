@@ -10,6 +10,7 @@ import {
   payloads,
   readAll,
   seq,
+  statsOf,
   textOf,
 } from "./store-fixtures.ts";
 
@@ -151,10 +152,10 @@ export const TRIM_CONTRACT: Contract = {
     store.trim(log, seq(MANY), ord(MANY));
     await store.drain();
     const empty = { firstSequence: 101, nextSequence: 101, bytes: 0, oldestAt: undefined };
-    assert.deepEqual(store.stats(log), empty);
+    assert.deepEqual(statsOf(store, log), empty);
     await store.close();
     const again = place.open();
-    assert.deepEqual(again.stats(log), empty);
+    assert.deepEqual(statsOf(again, log), empty);
     assert.deepEqual(again.read(log, seq(1), 10, MANY).records, []);
     const record = again.append(log, messageOf("t", "next"));
     await again.drain();

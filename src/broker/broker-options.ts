@@ -2,7 +2,7 @@
 import type { Clock } from "../lib/clock.ts";
 import type { Authorizer } from "./authorization.ts";
 import type { Consumer } from "./consumer.ts";
-import type { GiveUpReason } from "./deliveries.ts";
+import type { GiveUpReason } from "./deliveries-context.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { QueueSettings } from "./queue-records.ts";
 import type { RoutingSettings } from "./routing.ts";

@@ -4,7 +4,7 @@ import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import type { BrokerOptions } from "./broker-options.ts";
 import { Consumers } from "./consumers.ts";
 import type { Counters } from "./counters.ts";
-import type { GiveUpReason } from "./deliveries.ts";
+import type { GiveUpReason } from "./deliveries-context.ts";
 import type { Due } from "./due.ts";
 import type { DuplicateWindows } from "./duplicate-windows.ts";
 import type { Message } from "./message.ts";

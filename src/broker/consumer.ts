@@ -1,6 +1,7 @@
 /** A durable consumer: a named reader of a stream, whose records are handed to one of its receivers at a time until they are settled. */
 import type { Clock, Instant } from "../lib/clock.ts";
-import { Deliveries, type GiveUpReason } from "./deliveries.ts";
+import { Deliveries } from "./deliveries.ts";
+import type { GiveUpReason } from "./deliveries-context.ts";
 import type { PatternCounts } from "./pattern-counts.ts";
 import type { LogRecord, SequenceRange, Store } from "./store.ts";
 import type { Stream } from "./stream.ts";

@@ -1,6 +1,6 @@
 /** What deliveries.ts knows of one record that was handed out before, and in whose hands it is. */
 import type { Deadline } from "../lib/deadline-heap.ts";
-import type { Receiver } from "./deliveries.ts";
+import type { Receiver } from "./delivery-receiver.ts";
 
 export interface Entry {
   readonly sequence: number;

@@ -3,7 +3,7 @@
  * has not acknowledged goes back into its place at once, with its count, so that a message that kills its consumers is given up in the end. The
  * window is the client's Receive Maximum.
  */
-import type { LogDelivery, Receiver } from "./deliveries.ts";
+import type { LogDelivery, Receiver } from "./delivery-receiver.ts";
 import type { Lease } from "./lease.ts";
 import type { Message } from "./message.ts";
 import type { PatternContext, PatternSubscription } from "./pattern-subscriptions.ts";

@@ -1,6 +1,7 @@
 /** A queue: a log of its own, whose messages are handed to one receiver at a time until they are settled. */
 import type { Clock, Instant } from "../lib/clock.ts";
-import { Deliveries, type GiveUpReason } from "./deliveries.ts";
+import { Deliveries } from "./deliveries.ts";
+import type { GiveUpReason } from "./deliveries-context.ts";
 import type { DuplicateWindow } from "./duplicate-window.ts";
 import type { DuplicateWindows } from "./duplicate-windows.ts";
 import type { PatternCounts } from "./pattern-counts.ts";

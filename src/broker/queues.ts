@@ -6,7 +6,8 @@ import { after, type Clock, type Instant } from "../lib/clock.ts";
 import type { DeadlineHeap } from "../lib/deadline-heap.ts";
 import type { Counters } from "./counters.ts";
 import { DelayedMessages } from "./delayed-messages.ts";
-import type { Deliveries, GiveUpReason, Settled } from "./deliveries.ts";
+import type { Deliveries, Settled } from "./deliveries.ts";
+import type { GiveUpReason } from "./deliveries-context.ts";
 import type { Due } from "./due.ts";
 import { dueSchedule } from "./due-schedule.ts";
 import type { DuplicateWindows } from "./duplicate-windows.ts";
@@ -306,6 +307,7 @@ export class Queues {
       queue.onFlushed();
       queue.trim();
       queue.deliveries.pump();
+      queue.deliveries.onFlushed();
       // Staged behind the commit that was flushed: asked again after the next.
       if (queue.hasStaged) this.#fed.add(queue);
     }
@@ -336,7 +338,7 @@ export class Queues {
   #append(queue: Queue, message: Message): Sequence {
     const { store } = this.#context;
     const sequence = store.nextSequence(queue.log);
-    store.append(queue.log, message);
+    queue.deliveries.onAppended(store.append(queue.log, message));
     queue.staged.add(message);
     this.#fed.add(queue);
     return sequence;

@@ -1,6 +1,7 @@
 /** One connection's share of a durable consumer: records as there is credit and room, each until it is settled. */
 import type { Consumer, ConsumerHolder } from "../broker/consumer.ts";
-import type { LogDelivery, Receiver, Settled } from "../broker/deliveries.ts";
+import type { Settled } from "../broker/deliveries.ts";
+import type { LogDelivery, Receiver } from "../broker/delivery-receiver.ts";
 import type { SequenceRange } from "../broker/store.ts";
 import type { Caller } from "./caller.ts";
 import { frameBytes } from "./content.ts";

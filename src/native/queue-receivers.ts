@@ -1,5 +1,6 @@
 /** Those of a connection who take messages of a queue: a sub with credit, and a receive that may wait. */
-import type { Deliveries, LogDelivery, Receiver } from "../broker/deliveries.ts";
+import type { Deliveries } from "../broker/deliveries.ts";
+import type { LogDelivery, Receiver } from "../broker/delivery-receiver.ts";
 import type { Due } from "../broker/due.ts";
 import type { Queue } from "../broker/queue.ts";
 import { after, type Clock } from "../lib/clock.ts";
@@ -46,6 +47,7 @@ function addHolding({ holdings }: Caller, deliveries: Deliveries): void {
 export class QueueSub implements Sub, Receiver {
   readonly id: number;
   readonly owner: Caller;
+  readonly takesViews = true;
   readonly visibilityMs: number;
   credit: number;
   readonly #queue: Queue;
@@ -107,6 +109,7 @@ export class QueueSub implements Sub, Receiver {
 /** One `receive`: takes what there is; when there is nothing it waits, if it may. */
 export class QueuePoll implements Wait, Receiver, Due {
   readonly owner: Caller;
+  readonly takesViews = true;
   readonly visibilityMs: number;
   readonly #id: number;
   readonly #queue: Queue;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import type { Deliveries, LogDelivery, Receiver, Settled } from "../../src/broker/deliveries.ts";
+import type { Deliveries, Settled } from "../../src/broker/deliveries.ts";
+import type { LogDelivery, Receiver } from "../../src/broker/delivery-receiver.ts";
 import type { CommitNumber, Store } from "../../src/broker/store.ts";
 import type { Instant } from "../../src/lib/clock.ts";
 import { payloadText } from "./stage.ts";

@@ -1,7 +1,7 @@
 /** Queues on a memory store, a virtual clock and flushes by hand; for tests. */
 
 import { Counters } from "../../src/broker/counters.ts";
-import type { LogDelivery, Receiver } from "../../src/broker/deliveries.ts";
+import type { LogDelivery, Receiver } from "../../src/broker/delivery-receiver.ts";
 import type { Due } from "../../src/broker/due.ts";
 import { DuplicateWindows } from "../../src/broker/duplicate-windows.ts";
 import { plainMessage } from "../../src/broker/message.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { LogDelivery, Receiver } from "../../../src/broker/deliveries.ts";
+import type { LogDelivery, Receiver } from "../../../src/broker/delivery-receiver.ts";
 import type { Instant } from "../../../src/lib/clock.ts";
 import { DeadlineHeap } from "../../../src/lib/deadline-heap.ts";
 import { QueueBench } from "../../support/queue-bench.ts";

@@ -1,6 +1,7 @@
 /** What those who handle requests see of the connection that a request came from. */
 import type { Broker } from "../broker/broker.ts";
 import type { Deliveries } from "../broker/deliveries.ts";
+import type { LogDelivery } from "../broker/delivery-receiver.ts";
 import type { Session } from "../broker/session.ts";
 import type { CommitNumber } from "../broker/store.ts";
 import type { ErrorCode, ServerFrame } from "./frame.ts";
@@ -22,6 +23,8 @@ export interface Caller {
   /** False while more output waits than the write budget allows, and when the connection is over. */
   readonly hasRoom: boolean;
   send(frame: ServerFrame): void;
+  /** Sends what was handed to a sub of a queue; nothing of it is needed any more when this returns. */
+  sendDeliveries(sub: number, deliveries: readonly LogDelivery[]): void;
   /** Answers a request at once; nothing without `id`. */
   reply(id: number | undefined, result: Result): void;
   /** Answers a request once the commit is on disk, behind those that wait already; `then` is called when that is done. */

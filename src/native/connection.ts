@@ -15,6 +15,7 @@
 import { AcknowledgementQueue } from "../broker/acknowledgements.ts";
 import type { AuthenticationOutcome, Principal } from "../broker/authenticator.ts";
 import type { Broker } from "../broker/broker.ts";
+import type { LogDelivery } from "../broker/delivery-receiver.ts";
 import type { Due } from "../broker/due.ts";
 import type { Message, QoS } from "../broker/message.ts";
 import { PublishRate } from "../broker/publish-rate.ts";
@@ -64,6 +65,10 @@ export interface NativeView {
 
 /** An answer that waits for its commit. */
 interface Answer {
+  /** What it answers; undefined: nothing, nobody asked for an answer. */
+  readonly id: number | undefined;
+  /** Of an `ok`; undefined: `frame` is sent. */
+  readonly result: Result | undefined;
   readonly frame: ServerFrame | undefined;
   readonly then: (() => void) | undefined;
 }
@@ -423,7 +428,7 @@ export class NativeConnection implements Subscriber, Due {
       this.#desk = this.#makeDesk(session);
       this.#run();
     };
-    this.#acks.push(result.commit, { frame, then });
+    this.#acks.push(result.commit, { id: undefined, result: undefined, frame, then });
   }
 
   #makeDesk(session: Session): Desk {
@@ -439,11 +444,11 @@ export class NativeConnection implements Subscriber, Due {
         return hasRoom();
       },
       send: (frame) => this.#send(frame),
+      sendDeliveries: (sub, deliveries) => this.#sendDeliveries(sub, deliveries),
       reply: (id, result) => this.#reply(id, result),
       answer: (id, commit, result, then) => {
         if (id === undefined && then === undefined) return;
-        const frame = id === undefined ? undefined : okOf(id, result);
-        this.#acks.push(commit, { frame, then });
+        this.#acks.push(commit, { id, result, frame: undefined, then });
       },
       refuse: (id, code, text) => this.#refuse(id, code, text),
     };
@@ -503,7 +508,10 @@ export class NativeConnection implements Subscriber, Due {
   }
 
   #reply(id: number | undefined, result: Result): void {
-    if (id !== undefined) this.#send(okOf(id, result));
+    if (id === undefined || this.#state === "closed") return;
+    this.#broker.counters.framesSent++;
+    this.#writer.writeOk(this.#link.output, id, result);
+    this.#link.touch();
   }
 
   #refuse(
@@ -516,8 +524,10 @@ export class NativeConnection implements Subscriber, Due {
     if (id !== undefined) this.#send(errorOf(id, code, text, fields));
   }
 
-  #sendAnswer({ frame, then }: Answer): void {
-    if (frame !== undefined) this.#send(frame);
+  /** Hot path: per answer. */
+  #sendAnswer({ id, result, frame, then }: Answer): void {
+    if (result !== undefined) this.#reply(id, result);
+    else if (frame !== undefined) this.#send(frame);
     then?.();
     if (this.#acks.size === 0 && this.#state === "connected") this.#run();
   }
@@ -527,6 +537,14 @@ export class NativeConnection implements Subscriber, Due {
     if (this.#state === "closed") return;
     this.#broker.counters.framesSent++;
     this.#writer.write(this.#link.output, frame);
+    this.#link.touch();
+  }
+
+  /** Hot path: per message of a queue. */
+  #sendDeliveries(sub: number, deliveries: readonly LogDelivery[]): void {
+    if (this.#state === "closed") return;
+    this.#broker.counters.framesSent++;
+    this.#writer.writeDeliveries(this.#link.output, sub, deliveries, this.#broker.clock);
     this.#link.touch();
   }
 
@@ -585,8 +603,6 @@ function messagesIn(frame: ClientFrame): number {
       return 0;
   }
 }
-
-const okOf = (id: number, result: Result): ServerFrame => ({ op: "ok", id, ...result });
 
 const errorOf = (
   id: number | undefined,

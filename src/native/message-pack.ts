@@ -28,6 +28,7 @@ const MAP_16 = 0xde;
 const utf8 = new TextEncoder();
 const strictText = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const float = new DataView(new ArrayBuffer(8));
+const floatBytes = new Uint8Array(float.buffer);
 
 /** Writes a value; fields that are undefined are left out. Hot path: per frame; allocates for long text alone. */
 export function writeMessagePack(output: ByteWriter, value: unknown): void {
@@ -65,29 +66,58 @@ function writeText(output: ByteWriter, text: string): void {
       return;
     }
   }
-  const encoded = utf8.encode(text);
+  writeUtf8(output, utf8.encode(text));
+}
+
+function writeBin(output: ByteWriter, bytes: Uint8Array): void {
+  writeBinPart(output, bytes, 0, bytes.length);
+}
+
+/** `bytes[start, end)` as bytes, without a view of them. Hot path: per delivery. */
+export function writeBinPart(
+  output: ByteWriter,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): void {
+  writeSize(output, BIN_8, end - start);
+  output.writeBytes(bytes, start, end);
+}
+
+/** The head of a list of so many values, which follow. */
+export function writeListHead(output: ByteWriter, count: number): void {
+  if (count < 16) output.writeByte(0x90 | count);
+  else writeCount(output, ARRAY_16, count);
+}
+
+/** Text that is UTF-8 already. */
+export function writeUtf8(output: ByteWriter, encoded: Uint8Array): void {
   if (encoded.length < 32) output.writeByte(0xa0 | encoded.length);
   else writeSize(output, STR_8, encoded.length);
   output.writeBytes(encoded);
 }
 
-function writeBin(output: ByteWriter, bytes: Uint8Array): void {
-  writeSize(output, BIN_8, bytes.length);
-  output.writeBytes(bytes);
-}
-
 function writeList(output: ByteWriter, list: readonly unknown[]): void {
   const { length } = list;
-  if (length < 16) output.writeByte(0x90 | length);
-  else writeCount(output, ARRAY_16, length);
+  writeListHead(output, length);
   for (let i = 0; i < length; i++) writeMessagePack(output, list[i]);
 }
 
 function writeMap(output: ByteWriter, map: Readonly<Record<string, unknown>>): void {
   let count = 0;
   for (const field in map) if (map[field] !== undefined) count++;
+  writeMapHead(output, count);
+  writeFields(output, map);
+}
+
+/** The head of a map of so many fields, which follow. */
+export function writeMapHead(output: ByteWriter, count: number): void {
   if (count < 16) output.writeByte(0x80 | count);
   else writeCount(output, MAP_16, count);
+}
+
+/** Names and values, without a head. */
+export function writeFields(output: ByteWriter, map: Readonly<Record<string, unknown>>): void {
   for (const field in map) {
     const value = map[field];
     if (value === undefined) continue;
@@ -115,7 +145,8 @@ function writeCount(output: ByteWriter, type16: number, count: number): void {
   }
 }
 
-function writeNumber(output: ByteWriter, value: number): void {
+/** Hot path: per number. */
+export function writeNumber(output: ByteWriter, value: number): void {
   if (value >= 0 && value < 0x80 && Number.isInteger(value)) output.writeByte(value);
   else if (value >= 0 && value < TWO_TO_32 && Number.isInteger(value)) {
     writeSize(output, UINT_8, value);
@@ -123,10 +154,12 @@ function writeNumber(output: ByteWriter, value: number): void {
     output.writeByte(value & 0xff);
   } else {
     // Up to 2^53 a float is exact, and every language has it.
-    output.writeByte(FLOAT_64);
+    output.reserve(9);
+    const { bytes, end } = output;
+    bytes[end] = FLOAT_64;
     float.setFloat64(0, value);
-    output.writeUint32(float.getUint32(0));
-    output.writeUint32(float.getUint32(4));
+    bytes.set(floatBytes, end + 1);
+    output.end = end + 9;
   }
 }
 

@@ -3,10 +3,11 @@ import type { Deliveries } from "../broker/deliveries.ts";
 import type { LogDelivery, Receiver } from "../broker/delivery-receiver.ts";
 import type { Due } from "../broker/due.ts";
 import type { Queue } from "../broker/queue.ts";
-import { after, type Clock } from "../lib/clock.ts";
+import { after } from "../lib/clock.ts";
 import type { Deadline } from "../lib/deadline-heap.ts";
 import type { Caller } from "./caller.ts";
-import { fillContent, frameBytes, wallOf } from "./content.ts";
+import { frameBytes } from "./content.ts";
+import { deliveryOf } from "./delivery-content.ts";
 import type { Delivery } from "./frame.ts";
 import { mayRead } from "./rights.ts";
 import type { Sub } from "./subs.ts";
@@ -17,24 +18,6 @@ export const BATCH_BYTES = 131_072;
 
 /** How long a poll that would not wait does so while much is passed over that nobody gets. */
 const PASSING_MS = 1_000;
-
-/** A delivery as frames have it; its payload is a view. Hot path: per message. */
-function deliveryOf(
-  { delivery, record, deliveryCount, visibleAt }: LogDelivery,
-  clock: Clock,
-): Delivery {
-  const reroutedFrom = record.properties?.attributes?.reroutedFrom;
-  const fields: Delivery = {
-    delivery,
-    sequence: record.sequence,
-    deliveryCount,
-    topic: record.topic.text,
-    sentAt: wallOf(clock, record.receivedAt),
-    visibleAt: wallOf(clock, visibleAt),
-    ...(reroutedFrom === undefined ? {} : { reroutedFrom }),
-  };
-  return fillContent(fields, record, clock);
-}
 
 /** Remembers that the connection may have some of these in hands; those of queues that are deleted by now are forgotten. */
 function addHolding({ holdings }: Caller, deliveries: Deliveries): void {
@@ -51,7 +34,7 @@ export class QueueSub implements Sub, Receiver {
   readonly visibilityMs: number;
   credit: number;
   readonly #queue: Queue;
-  #batch: Delivery[] = [];
+  #batch: LogDelivery[] = [];
   #bytes = 0;
 
   constructor(owner: Caller, id: number, queue: Queue, credit: number, visibilityMs: number) {
@@ -75,7 +58,7 @@ export class QueueSub implements Sub, Receiver {
   /** Hot path: per message. */
   deliver(delivery: LogDelivery): void {
     this.credit--;
-    this.#batch.push(deliveryOf(delivery, this.owner.broker.clock));
+    this.#batch.push(delivery);
     this.#bytes += frameBytes(delivery.record);
     if (this.#bytes >= BATCH_BYTES) this.onPumped();
   }
@@ -85,7 +68,7 @@ export class QueueSub implements Sub, Receiver {
     const deliveries = this.#batch;
     this.#batch = [];
     this.#bytes = 0;
-    this.owner.send({ op: "deliveries", sub: this.id, deliveries });
+    this.owner.sendDeliveries(this.id, deliveries);
   }
 
   onForgotten(): void {

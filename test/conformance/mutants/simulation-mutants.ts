@@ -13,8 +13,9 @@ export const SIMULATION_MUTANTS: readonly Mutant[] = [
     breaks: "Native clients get their answers before what they acknowledge is on disk.",
     rule: "Promise: answers that mean on disk leave when it is so",
     file: CONNECTION,
-    find: "this.#acks.push(commit, { frame, then });",
-    replacement: "this.#acks.push(this.#broker.store.flushedCommit, { frame, then });",
+    find: "this.#acks.push(commit, { id, result, frame: undefined, then });",
+    replacement:
+      "this.#acks.push(this.#broker.store.flushedCommit, { id, result, frame: undefined, then });",
     tests: [SIMULATION],
   },
   {

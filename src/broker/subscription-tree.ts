@@ -6,7 +6,7 @@
  * subscription is the target of the topics that it alone matches, so that looking for one that is not cached makes no object.
  */
 import type { QoS } from "./message.ts";
-import type { Topic } from "./topic.ts";
+import { MISSES_PER_PLACE, STEP, type Topic, takeSlot } from "./topic.ts";
 
 /** Options of one subscription [MQTT 5.0 section 3.8.3.1]. */
 export interface SubscriptionOptions {
@@ -132,11 +132,15 @@ class Node<S> {
   }
 }
 
-/** Most topics with a cached route, and most bytes of their names and routes, about; beyond it all are matched anew. */
+/** Most topics with a cached route, and most bytes of their names and routes, about; beyond it one takes the place of another now and then. */
 const ROUTED_MAX = 65_536;
 const ROUTED_BYTES_MAX = 6_291_456;
 /** What one target of a route takes, about. */
 const TARGET_BYTES = 64;
+
+/** What one subscription alone matches shares its route. */
+const keptBytes = (topic: Topic, { length }: Route<unknown>): number =>
+  topic.bytes.length + (length > 1 ? length * TARGET_BYTES : 0);
 
 export class SubscriptionTree<S> {
   readonly #root = new Node<S>("");
@@ -146,6 +150,9 @@ export class SubscriptionTree<S> {
   readonly #routed: Topic[] = [];
   #routedBytes = 0;
   #routedVersion = 0;
+  /** Matches that found no room, and who gave way last. */
+  #misses = 0;
+  #next = 0;
   /** What the match under way has found. */
   readonly #found: Target<S>[] = [];
 
@@ -204,20 +211,40 @@ export class SubscriptionTree<S> {
   /** Hot path: per message; a cache hit costs one comparison. */
   route(topic: Topic): Route<S> {
     if (topic.routeVersion === this.#version) return topic.route as Route<S>;
-    if (this.#routedVersion !== this.#version || this.#isFull) this.#forget();
+    if (this.#routedVersion !== this.#version) this.#forget();
     this.#match(topic.text);
     const route = routeOf(this.#found);
     this.#found.length = 0;
-    topic.route = route;
-    topic.routeVersion = this.#version;
-    this.#routed.push(topic);
-    // What one subscription alone matches shares its route.
-    this.#routedBytes += topic.bytes.length + (route.length > 1 ? route.length * TARGET_BYTES : 0);
+    this.#keep(topic, route);
     return route;
   }
 
-  get #isFull(): boolean {
-    return this.#routed.length >= ROUTED_MAX || this.#routedBytes >= ROUTED_BYTES_MAX;
+  #keep(topic: Topic, route: Route<S>): void {
+    const bytes = keptBytes(topic, route);
+    if (this.#isFullWith(bytes)) {
+      this.#misses++;
+      if (this.#misses % MISSES_PER_PLACE !== 0) return;
+      this.#dropOne();
+      if (this.#isFullWith(bytes)) return;
+    }
+    topic.route = route;
+    topic.routeVersion = this.#version;
+    this.#routed.push(topic);
+    this.#routedBytes += bytes;
+  }
+
+  #isFullWith(bytes: number): boolean {
+    return this.#routed.length >= ROUTED_MAX || this.#routedBytes + bytes > ROUTED_BYTES_MAX;
+  }
+
+  #dropOne(): void {
+    if (this.#routed.length === 0) return;
+    this.#next = (this.#next + STEP) % this.#routed.length;
+    const topic = takeSlot(this.#routed, this.#next);
+    if (topic === undefined) return;
+    this.#routedBytes -= keptBytes(topic, topic.route as Route<S>);
+    topic.route = undefined;
+    topic.routeVersion = -1;
   }
 
   /** Lets go of all cached routes: those that are out of date keep subscribers alive that are gone. */

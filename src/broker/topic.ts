@@ -3,6 +3,8 @@
  * that the hot path compares bytes with the connection's last topics and then works with one pointer.
  */
 
+import { copyBytes } from "../lib/copy-bytes.ts";
+
 const utf8 = new TextEncoder();
 
 /** A topic name with its UTF-8 bytes and the cached route of its subscribers. */
@@ -35,14 +37,27 @@ export class Topic {
 /** Most bytes of names in a table. */
 const TABLE_BYTES_MAX = 4_194_304;
 
+/** Who gives way in a full table: a walk over all slots in steps that have no factor in common with their number, nearly always. */
+export const STEP = 40_503;
+
 /**
- * A table of topics by name, bounded in their number and in bytes. When it is full it starts anew: a topic still held elsewhere stays
- * valid, it only loses its identity with later ones, which costs one match.
+ * How many of those that are looked up in vain find a place in a full table, or a full cache of routes: one in so many. Where more topics are
+ * published to in turn than there is room for, those that are there mostly stay and are found again; a topic that is published to often comes in soon.
+ */
+export const MISSES_PER_PLACE = 16;
+
+/**
+ * A table of topics by name, bounded in their number and in bytes. When it is full a new topic takes the place of another now and then: a topic
+ * that is held elsewhere stays valid, it only loses its identity with later ones, which costs one match.
  */
 export class TopicTable {
   readonly #topics = new Map<string, Topic>();
+  /** The same, to choose from. */
+  readonly #slots: Topic[] = [];
   readonly #topicsMax: number;
   #bytes = 0;
+  #misses = 0;
+  #next = 0;
 
   constructor(topicsMax = 65_536) {
     this.#topicsMax = topicsMax;
@@ -53,20 +68,42 @@ export class TopicTable {
     return this.#topics.values();
   }
 
-  /** The topic of this name; made when it is not there. */
-  of(text: string): Topic {
-    let topic = this.#topics.get(text);
-    if (topic === undefined) {
-      topic = new Topic(text);
-      this.#bytes += topic.bytes.length;
-      if (this.#topics.size >= this.#topicsMax || this.#bytes > TABLE_BYTES_MAX) {
-        this.#topics.clear();
-        this.#bytes = topic.bytes.length;
-      }
-      this.#topics.set(text, topic);
+  /** The topic of this name; made when it is not there. `source[start, end)`: its UTF-8, where the caller has it; copied. */
+  of(text: string, source?: Uint8Array, start = 0, end = 0): Topic {
+    const known = this.#topics.get(text);
+    if (known !== undefined) return known;
+    const topic = new Topic(text, source === undefined ? undefined : copyBytes(source, start, end));
+    const { length } = topic.bytes;
+    if (this.#isFullWith(length)) {
+      this.#misses++;
+      if (this.#misses % MISSES_PER_PLACE !== 0) return topic;
+      while (this.#isFullWith(length)) this.#dropOne();
     }
+    this.#bytes += length;
+    this.#slots.push(topic);
+    this.#topics.set(text, topic);
     return topic;
   }
+
+  #isFullWith(bytes: number): boolean {
+    return this.#slots.length >= this.#topicsMax || this.#bytes + bytes > TABLE_BYTES_MAX;
+  }
+
+  #dropOne(): void {
+    this.#next = (this.#next + STEP) % this.#slots.length;
+    const dropped = takeSlot(this.#slots, this.#next);
+    if (dropped === undefined) return;
+    this.#bytes -= dropped.bytes.length;
+    this.#topics.delete(dropped.text);
+  }
+}
+
+/** Takes one out; the last comes into its place. */
+export function takeSlot<T>(slots: T[], at: number): T | undefined {
+  const taken = slots[at];
+  const last = slots.pop();
+  if (at < slots.length && last !== undefined) slots[at] = last;
+  return taken;
 }
 
 /** True when `name` may be published to: not empty, no wildcard, no NUL [MQTT-4.7.1-1, 4.7.3-1, 4.7.3-2]. */

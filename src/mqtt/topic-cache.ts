@@ -40,7 +40,7 @@ export class TopicCache {
     const slot = (length + (bytes[end - 1] ?? 0)) % SLOTS;
     const known = this.#slots?.[slot];
     if (known !== undefined && isSame(known.bytes, bytes, start, length)) return known;
-    const topic = this.#table.of(decodeUtf8(bytes, start, end));
+    const topic = this.#table.of(decodeUtf8(bytes, start, end), bytes, start, end);
     if (!this.#isAllowed(topic)) return undefined;
     if (length <= NAME_BYTES_MAX) this.#keep(topic, slot);
     return topic;

@@ -239,8 +239,8 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
     breaks: "The table of topics grows without end.",
     rule: "Bound: topics in the table",
     file: "src/broker/topic.ts",
-    find: "if (this.#topics.size >= this.#topicsMax || this.#bytes > TABLE_BYTES_MAX) {",
-    replacement: "if (this.#bytes < 0) {",
+    find: "this.#slots.length >= this.#topicsMax || this.#bytes + bytes > TABLE_BYTES_MAX",
+    replacement: "this.#bytes + bytes < 0",
     tests: ["test/unit/broker/topic.test.ts"],
   },
   {

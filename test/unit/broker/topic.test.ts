@@ -71,8 +71,39 @@ test("A topic table gives the same object for the same name, and never holds mor
   const table = new TopicTable(3);
   const a = table.of("a");
   assert.equal(table.of("a"), a);
-  for (const name of ["b", "c", "d"]) table.of(name);
-  assert.notEqual(table.of("a"), a);
+  for (let i = 0; i < 1_000; i++) table.of(`name ${i}`);
+  assert.equal([...table.all()].length, 3);
   assert.equal(table.of("a").text, "a");
   assert.equal(Buffer.from(table.of("ä").bytes).toString("hex"), "c3a4");
+});
+
+test("A topic table never holds more than its bytes, and a long name finds room.", () => {
+  const table = new TopicTable();
+  const bytesOf = (): number => [...table.all()].reduce((sum, { bytes }) => sum + bytes.length, 0);
+  for (let i = 0; i < 5_000; i++) table.of(`${i}`.padEnd(1_000, "x"));
+  assert.ok(bytesOf() <= 4_194_304 && bytesOf() > 4_000_000);
+  const long = "y".repeat(65_535);
+  for (let i = 0; i < 100; i++) table.of(long);
+  assert.equal(table.of(long), table.of(long));
+  assert.ok(bytesOf() <= 4_194_304);
+});
+
+test("Of more topics in turn than a table has room for many are found again, and one that comes often comes in.", () => {
+  const table = new TopicTable(650);
+  const names = Array.from({ length: 1_000 }, (_, i) => `in turn ${i}`);
+  for (let round = 0; round < 20; round++) for (const name of names) table.of(name);
+  const kept = new Set(table.all());
+  assert.equal(kept.size, 650);
+  let found = 0;
+  for (const name of names) if (kept.has(table.of(name))) found++;
+  assert.ok(found > 500, `${found} of 1,000 found`);
+  for (let i = 0; i < 16; i++) table.of("often");
+  assert.equal(table.of("often"), table.of("often"));
+});
+
+test("A topic has its own copy of the bytes that it is made from.", () => {
+  const source = Buffer.from("xxtopicxx");
+  const topic = new TopicTable().of("topic", source, 2, 7);
+  source.fill(0);
+  assert.equal(Buffer.from(topic.bytes).toString(), "topic");
 });

@@ -18,7 +18,7 @@ Every setting, its default, limits and meaning. Settings come from, the later wi
 3. environment variables: the path in upper snake case after \`RILLMQ_\`, elements of lists by number, so
    \`RILLMQ_STREAMS_0_MAX_BYTES\` is \`streams[0].maxBytes\`. A whole list or section may be given as YAML:
    \`RILLMQ_STREAMS_0_FILTERS='["sim/#"]'\`. Empty variables count as not set;
-4. flags of \`rillmq serve\`: \`--listen\`, \`--data\`, \`--http\`, \`--allow-anonymous\`.
+4. flags of \`rillmq serve\`, see [command line](cli.md#rillmq-serve).
 
 Sizes are bytes or text such as \`64KiB\`, \`8MiB\`, \`1GiB\`, \`10MB\`. Durations are text such as \`200ms\`, \`30s\`, \`5m\`, \`1h\`, \`7d\`, or a number in
 the unit at the end of the setting's name. An unknown setting or \`RILLMQ_\` variable is a mistake, and all mistakes are reported at once

@@ -34,7 +34,7 @@ async function probe(where: string): Promise<Presence> {
     return {
       isPresent: true,
       version,
-      conditions: `${conditions}, max_inflight_messages 100 (as RillMQ has it), set_tcp_nodelay true`,
+      conditions: `${conditions}, max_inflight_messages 100 (RillMQ: 100 from a publisher, 256 to a subscriber), set_tcp_nodelay true`,
     };
   }
   return { isPresent: false, reason: "not installed" };

@@ -18,7 +18,7 @@ export function addConfigOptions(command: Command): Command {
     )
     .option("--data <dir>", 'data folder (default "./data")')
     .option("--http <host:port>", 'health and metrics (default "127.0.0.1:9883"), or "off"')
-    .option("--tls-cert <file>", "certificate of mqtts:// and wss:// listeners, PEM")
+    .option("--tls-cert <file>", "certificate of mqtts://, wss:// and rills:// listeners, PEM")
     .option("--tls-key <file>", "its private key, PEM")
     .option("--tls-ca <file>", "certification authorities for certificates of clients, PEM")
     .option("--users <file>", "users and their passwords, see rillmq passwd")

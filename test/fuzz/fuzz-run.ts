@@ -126,12 +126,8 @@ async function runSockets(
   memory: { readonly before: number; readonly after: number };
 }> {
   if (socketInputs === 0) return { inputs: 0, kinds: {}, memory: { before: 0, after: 0 } };
-  let close = async (): Promise<void> => undefined;
-  const target = await SocketTarget.start({
-    after: (callback) => {
-      close = callback;
-    },
-  });
+  const cleanup: (() => Promise<void> | void)[] = [];
+  const target = await SocketTarget.start({ after: (callback) => cleanup.unshift(callback) });
   try {
     const chance = new Chance(seed);
     let inputs = 0;
@@ -147,6 +143,6 @@ async function runSockets(
   } catch (error) {
     throw new FuzzFailure("sockets", seed, error);
   } finally {
-    await close();
+    for (const close of cleanup) await close();
   }
 }

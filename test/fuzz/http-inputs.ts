@@ -1,6 +1,6 @@
-/** Spoiled HTTP requests, and MQTT in spoiled WebSocket frames. */
-
-import { UPGRADE_REQUEST } from "../support/websocket-upgrade.ts";
+/** Spoiled HTTP requests, and MQTT and the native protocol in WebSocket frames, right or spoiled. */
+import type { Subprotocol } from "../../src/native/frame.ts";
+import { upgradeRequest } from "../support/websocket-upgrade.ts";
 import type { Chance } from "./chance.ts";
 
 const TARGETS = [
@@ -39,7 +39,9 @@ export function httpInput(chance: Chance, path: string): Buffer[] {
   return pieces(flipped(Buffer.concat([Buffer.from(head, "latin1"), body]), chance), chance);
 }
 
-const UPGRADE = Buffer.from(UPGRADE_REQUEST);
+const upgradeOf = (path: string, subprotocol: string): Buffer =>
+  Buffer.from(upgradeRequest(path, subprotocol));
+const MQTT_UPGRADE = upgradeOf("/mqtt", "mqtt");
 
 const Opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
@@ -47,18 +49,64 @@ const Opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 1
  * MQTT in frames: cut anywhere, fragmented, with control frames between, some with wrong bits, lengths or opcodes, or not masked.
  */
 export function websocketInput(chance: Chance, mqtt: readonly Buffer[]): Buffer[] {
-  const frames = mqtt.map((chunk, index) => {
+  return spoiledFrames(chance, mqtt, MQTT_UPGRADE, Opcode.binary);
+}
+
+/** Where messages of the native protocol go, and how they are written. */
+export interface NativeAddress {
+  readonly path: string;
+  readonly subprotocol: Subprotocol;
+}
+
+const nativeOpcode = (subprotocol: Subprotocol): number =>
+  subprotocol === "rill.v1+json" ? Opcode.text : Opcode.binary;
+
+/** Messages of the native protocol in frames that are spoiled as those of MQTT. */
+export function nativeBytesInput(
+  chance: Chance,
+  messages: readonly Buffer[],
+  { path, subprotocol }: NativeAddress,
+): Buffer[] {
+  const upgrade = upgradeOf(path, subprotocol);
+  return spoiledFrames(chance, messages, upgrade, nativeOpcode(subprotocol));
+}
+
+/** Messages of the native protocol in frames that are right: some in fragments with pings between them, in pieces cut anywhere. */
+export function nativeFramesInput(
+  chance: Chance,
+  messages: readonly Buffer[],
+  { path, subprotocol }: NativeAddress,
+): Buffer[] {
+  const frames = messages.flatMap((message) => {
+    const cuts = chance.oneIn(3) ? [chance.below(message.length + 1)] : [];
+    const parts = [0, ...cuts].map((start, i) => message.subarray(start, cuts[i]));
+    return parts.flatMap((part, i) => {
+      const opcode = i === 0 ? nativeOpcode(subprotocol) : Opcode.continuation;
+      const own = rightFrame(chance, opcode, part, i === parts.length - 1);
+      return chance.oneIn(8) ? [own, rightFrame(chance, Opcode.ping, chance.bytes(2), true)] : own;
+    });
+  });
+  return [upgradeOf(path, subprotocol), ...pieces(Buffer.concat(frames), chance)];
+}
+
+function spoiledFrames(
+  chance: Chance,
+  messages: readonly Buffer[],
+  upgrade: Buffer,
+  first: number,
+): Buffer[] {
+  const frames = messages.map((chunk, index) => {
     const isFragment = chance.oneIn(4);
-    const opcode = isFragment && index > 0 ? Opcode.continuation : Opcode.binary;
+    const opcode = isFragment && index > 0 ? Opcode.continuation : first;
     return frame(chance, opcode, chunk, !isFragment);
   });
   if (chance.oneIn(3)) {
     const opcode = chance.oneIn(3) ? chance.below(16) : chance.pick([Opcode.ping, Opcode.close]);
     frames.splice(chance.below(frames.length + 1), 0, frame(chance, opcode, chance.bytes(3), true));
   }
-  const upgrade = chance.oneIn(8) ? flipped(Buffer.from(UPGRADE), chance) : UPGRADE;
+  const request = chance.oneIn(8) ? flipped(upgrade, chance) : upgrade;
   const behind = chance.oneIn(3) ? flipped(Buffer.concat(frames), chance) : Buffer.concat(frames);
-  return [upgrade, ...pieces(behind, chance)];
+  return [request, ...pieces(behind, chance)];
 }
 
 /** One frame [RFC 6455 section 5.2]; now and then its length, its mask bit or its reserved bits are wrong. */
@@ -68,17 +116,37 @@ function frame(chance: Chance, opcode: number, payload: Buffer, isFinal: boolean
   const first = (isFinal ? 0x80 : 0) | reserved | opcode;
   const length = chance.oneIn(20) ? payload.length + chance.between(1, 200) : payload.length;
   const key = masked === 0 ? Buffer.alloc(0) : chance.bytes(4);
+  const head = Buffer.from([first, ...lengthBytes(length, masked, chance)]);
+  return Buffer.concat([head, key, maskedWith(key, payload)]);
+}
+
+function rightFrame(chance: Chance, opcode: number, payload: Buffer, isFinal: boolean): Buffer {
+  const head = Buffer.from([(isFinal ? 0x80 : 0) | opcode, ...rightLength(payload.length, 0x80)]);
+  const key = chance.bytes(4);
+  return Buffer.concat([head, key, maskedWith(key, payload)]);
+}
+
+/** An empty key leaves it as it is. */
+function maskedWith(key: Buffer, payload: Buffer): Buffer {
   const body = Buffer.from(payload);
-  for (let i = 0; masked !== 0 && i < body.length; i++)
+  for (let i = 0; key.length > 0 && i < body.length; i++) {
     body[i] = (body[i] ?? 0) ^ (key[i % 4] ?? 0);
-  return Buffer.concat([Buffer.from([first, ...lengthBytes(length, masked, chance)]), key, body]);
+  }
+  return body;
 }
 
 function lengthBytes(length: number, masked: number, chance: Chance): number[] {
   if (chance.oneIn(40)) return [masked | 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
   if (chance.oneIn(40)) return [masked | 127, 0, 0, 0, 0, 0x10, 0, 0, 0];
+  return rightLength(length, masked);
+}
+
+function rightLength(length: number, masked: number): number[] {
   if (length < 126) return [masked | length];
-  return [masked | 126, length >> 8, length & 0xff];
+  if (length < 65_536) return [masked | 126, length >> 8, length & 0xff];
+  const long = Buffer.alloc(8);
+  long.writeBigUInt64BE(BigInt(length));
+  return [masked | 127, ...long];
 }
 
 function flipped(bytes: Buffer, chance: Chance): Buffer {

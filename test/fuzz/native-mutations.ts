@@ -1,5 +1,6 @@
 /** Ways to spoil a conversation of the native protocol: its frames while they are values, and its messages once they are bytes. */
 import type { Subprotocol } from "../../src/native/frame.ts";
+import { codecOf } from "../../src/native/frame-codec.ts";
 import type { Chance } from "./chance.ts";
 import type { Frame } from "./native-conversation.ts";
 
@@ -196,7 +197,7 @@ export const NATIVE_MUTATIONS: readonly string[] = [
 ];
 
 /** A conversation spoiled in up to three ways: frames that are still values, and what is to be done to bytes of some messages. */
-export function spoilFrames(messages: Frame[][], chance: Chance): string[] {
+function spoilFrames(messages: Frame[][], chance: Chance): string[] {
   const ways: string[] = [];
   for (let i = chance.pick([0, 1, 1, 1, 2, 3]); i > 0; i--) {
     const way = chance.pick(Object.keys(FRAME_MUTATIONS));
@@ -207,7 +208,7 @@ export function spoilFrames(messages: Frame[][], chance: Chance): string[] {
 }
 
 /** One message, spoiled now and then; the way, if it was. */
-export function spoilBytes(
+function spoilBytes(
   bytes: Buffer,
   chance: Chance,
   subprotocol: Subprotocol,
@@ -215,4 +216,21 @@ export function spoilBytes(
   if (!chance.oneIn(24)) return { bytes, way: undefined };
   const way = chance.pick(Object.keys(BYTE_MUTATIONS));
   return { bytes: BYTE_MUTATIONS[way]?.(bytes, chance, subprotocol) ?? bytes, way };
+}
+
+/** A conversation as the bytes of its messages, spoiled. */
+export function spoiledMessages(
+  messages: Frame[][],
+  chance: Chance,
+  subprotocol: Subprotocol,
+): { readonly messages: readonly Buffer[]; readonly ways: readonly string[] } {
+  const ways = spoilFrames(messages, chance);
+  const spoiled = messages.map((message) => {
+    const encoded = codecOf(subprotocol).encode(message.length === 1 ? message[0] : message);
+    const valid = typeof encoded === "string" ? Buffer.from(encoded) : Buffer.from(encoded);
+    const { bytes, way } = spoilBytes(valid, chance, subprotocol);
+    if (way !== undefined) ways.push(way);
+    return bytes;
+  });
+  return { messages: spoiled, ways };
 }

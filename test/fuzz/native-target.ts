@@ -18,7 +18,7 @@ import type { NativeClient } from "../support/native-client.ts";
 import { PATTERNS, VirtualNode } from "../support/virtual-node.ts";
 import type { Chance } from "./chance.ts";
 import { nativeConversation } from "./native-conversation.ts";
-import { spoilBytes, spoilFrames } from "./native-mutations.ts";
+import { spoiledMessages } from "./native-mutations.ts";
 import { Tally } from "./tally.ts";
 
 const SESSIONS_MAX = 12;
@@ -100,14 +100,9 @@ export class NativeTarget {
   /** One input. @throws whatever is wrong with the broker */
   run(chance: Chance): void {
     const subprotocol = chance.pick(SUBPROTOCOLS);
-    const messages = nativeConversation(chance);
-    const ways = spoilFrames(messages, chance);
+    const { messages, ways } = spoiledMessages(nativeConversation(chance), chance, subprotocol);
     const ledger = this.#dial(subprotocol);
-    for (const message of messages) {
-      const encoded = codecOf(subprotocol).encode(message.length === 1 ? message[0] : message);
-      const valid = typeof encoded === "string" ? Buffer.from(encoded) : Buffer.from(encoded);
-      const { bytes, way } = spoilBytes(valid, chance, subprotocol);
-      if (way !== undefined) ways.push(way);
+    for (const bytes of messages) {
       if (ledger.client.isClosed || bytes.length > FRAME_BYTES_MAX) continue;
       this.#note(ledger, bytes);
       ledger.client.sendRaw(bytes);

@@ -6,6 +6,7 @@ import { runFuzz } from "../fuzz/fuzz-run.ts";
 import { MUTATIONS, spoil } from "../fuzz/mutations.ts";
 import { DRAWN_OPS } from "../fuzz/native-conversation.ts";
 import { NATIVE_MUTATIONS } from "../fuzz/native-mutations.ts";
+import { SOCKET_KINDS, WELCOME } from "../fuzz/socket-target.ts";
 import { validConversation } from "../fuzz/valid-conversation.ts";
 
 const FROM_CLIENTS = [
@@ -45,6 +46,9 @@ test("Spoiled conversations reach every decoder and harm nobody.", async (t) => 
   for (const way of NATIVE_MUTATIONS) {
     assert.ok((native["ways"]?.[way] ?? 0) > 0, `native frames never: ${way}`);
   }
+  const sockets = JSON.parse(JSON.stringify(report.sockets)) as Record<string, number>;
+  for (const kind of [...SOCKET_KINDS, WELCOME])
+    assert.ok((sockets[kind] ?? 0) > 0, `never: ${kind}`);
 });
 
 test("Every op that a native client may send is drawn.", () => {

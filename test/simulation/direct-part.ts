@@ -5,6 +5,7 @@ import { type Message, plainMessage } from "../../src/broker/message.ts";
 import type { Queue } from "../../src/broker/queue.ts";
 import type { SendOptions } from "../../src/broker/queues.ts";
 import type { Stream } from "../../src/broker/stream.ts";
+import type { VirtualNode } from "../support/virtual-node.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Stage, Step } from "./stage.ts";
 
@@ -109,7 +110,7 @@ export class DirectPart {
       ...(stage.chance(0.3) ? { messageId: payload } : {}),
     };
     const { queues } = stage.node.broker;
-    const message = this.#message("any", payload);
+    const message = messageOf(stage.node, "any", payload);
     const result = queues.send(this.#queue, message, options);
     assert.ok(result.isTaken && !result.isDuplicate);
     this.#queueLedger.put(payload, result.commit, stage.now + (options.delayMs ?? 0));
@@ -125,7 +126,7 @@ export class DirectPart {
     if (store.refusal() !== undefined) return;
     const payloads = Array.from({ length: 1 + stage.below(3) }, () => stage.payload("a"));
     const messages = payloads.map((payload) => ({
-      message: this.#message("direct", payload),
+      message: messageOf(stage.node, "direct", payload),
       messageId: payload,
     }));
     const nextSequence = store.nextSequence(this.#stream.log);
@@ -136,12 +137,6 @@ export class DirectPart {
       for (const payload of payloads) ledger.put(payload, result.commit);
     }
     this.appended += payloads.length;
-  }
-
-  #message(topic: string, payload: string): Message {
-    const { broker, now } = this.#stage.node;
-    const message = plainMessage(broker.topics.of(topic), Buffer.from(payload), now);
-    return { ...message, publisherId: "direct" };
   }
 
   #take(room: number): void {
@@ -178,4 +173,10 @@ export class DirectPart {
   #ack(ledger: Ledger, held: Ledger["held"][number]): void {
     ledger.settle(held, (delivery) => held.deliveries.ack([delivery]), true);
   }
+}
+
+/** What is put into a queue or a stream without any protocol. */
+export function messageOf({ broker, now }: VirtualNode, topic: string, payload: string): Message {
+  const message = plainMessage(broker.topics.of(topic), Buffer.from(payload), now);
+  return { ...message, publisherId: "direct" };
 }

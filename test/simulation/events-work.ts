@@ -43,6 +43,8 @@ export interface Listener {
   creditBefore: number;
   credit: number;
   readonly hasRoom: () => boolean;
+  /** The broker may not have handled what it said last, credit among it. */
+  readonly isBlocked: () => boolean;
   /** By payload, how often it came. */
   readonly got: Map<string, number>;
   /** Of the last step. */
@@ -146,6 +148,7 @@ export class EventsWork implements Work {
       creditBefore: 0,
       credit: Number.POSITIVE_INFINITY,
       hasRoom: () => true,
+      isBlocked: () => false,
       got: new Map(),
       fresh: [],
       owed: undefined,
@@ -194,22 +197,25 @@ export class EventsWork implements Work {
 
   /** What came in this step and could be delivered was. */
   onJudged(): void {
-    const fresh = this.#fresh;
     for (const line of this.#publishers) {
       if (line.isOver || !line.isBlocked) this.#publishers.delete(line);
     }
-    const isLate = this.#isLate;
-    for (const listener of this.#listeners) {
-      const due = fresh.filter((one) => isFor(listener, one));
-      if (!listener.isGroup) this.#judge(listener, due, isLate);
+    const fresh = this.#fresh;
+    if (fresh.length > 0) {
+      this.#fresh = [];
+      const isLate = this.#isLate;
+      for (const listener of this.#listeners) {
+        if (!listener.isGroup) this.#judge(listener, fresh, isLate);
+      }
+      if (!isLate) this.#judgeGroup(fresh);
     }
-    if (!isLate) this.#judgeGroup(fresh);
     for (const listener of this.#listeners) {
-      listener.fresh = [];
-      listener.creditBefore = listener.credit;
+      if (listener.fresh.length > 0) listener.fresh = [];
+      const { credit, creditBefore } = listener;
+      const isCounted = credit <= creditBefore || !listener.isBlocked();
+      if (isCounted) listener.creditBefore = credit;
       listener.isLive ||= listener.isOpen;
     }
-    this.#fresh = [];
   }
 
   /** Something that came may be handled later than it came. */
@@ -217,7 +223,8 @@ export class EventsWork implements Work {
     return this.#publishers.size > 0 || this.#isHeld();
   }
 
-  #judge(listener: Listener, due: readonly Publication[], isLate: boolean): void {
+  #judge(listener: Listener, fresh: readonly Publication[], isLate: boolean): void {
+    const due = fresh.filter((one) => isFor(listener, one));
     if (due.length === 0) return;
     if (!listener.isLive || isLate || due.some(({ mayBeKnown }) => mayBeKnown)) {
       listener.owed = undefined;
@@ -291,6 +298,7 @@ export class EventsWork implements Work {
             isLocalWanted: !noLocal,
             credit,
             hasRoom: () => line.hasRoom,
+            isBlocked: () => line.isBlocked,
           });
         },
         answered: ({ op, sub }) => {

@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import type { Consumer } from "../../src/broker/consumer.ts";
 import type { Stream } from "../../src/broker/stream.ts";
 import { ProtocolVersion } from "../../src/mqtt/packet.ts";
+import { messageOf } from "./direct-part.ts";
 import type { Ledger } from "./ledger.ts";
 import { type Devices, MqttPeer, NOTHING } from "./mqtt-peer.ts";
 import type { NativeLine } from "./native-line.ts";
 import { payloadBytes, type Stage, type Step } from "./stage.ts";
 
 const TANK = "tank";
-const RECORDS_MAX = 12;
+const RECORDS_MAX = 6;
 const VISIBILITY_MS = 500;
 const QUOTA_EXCEEDED = 0x97;
 const SENDING_MAX = 10;
@@ -52,8 +53,9 @@ export class FullStream implements Devices {
     this.steps = [
       [6, "tank-publish", () => this.#publish()],
       [3, "tank-append", () => this.#append()],
+      [6, "tank-direct", () => this.#appendDirectly()],
       [2, "tank-take", () => this.#take(1 + stage.below(4))],
-      [3, "tank-settle", () => this.#settle()],
+      [4, "tank-settle", () => this.#settle()],
     ];
   }
 
@@ -67,10 +69,7 @@ export class FullStream implements Devices {
   }
 
   onJudged(): void {
-    const { store } = this.#stage.node;
-    const { log } = this.#stream;
-    const records = store.nextSequence(log) - store.stats(log).firstSequence;
-    assert.ok(records <= RECORDS_MAX, `${records} records in ${TANK}`);
+    assert.ok(this.#records <= RECORDS_MAX, `${this.#records} records in ${TANK}`);
   }
 
   onCrash(): void {
@@ -92,6 +91,12 @@ export class FullStream implements Devices {
     const stream = this.#stage.node.broker.streams.get(TANK);
     assert.ok(stream !== undefined);
     return stream;
+  }
+
+  get #records(): number {
+    const { store } = this.#stage.node;
+    const { log } = this.#stream;
+    return store.nextSequence(log) - store.stats(log).firstSequence;
   }
 
   get #consumer(): Consumer {
@@ -131,6 +136,19 @@ export class FullStream implements Devices {
         },
       },
     );
+  }
+
+  /** Without any protocol: it is refused exactly when it is full. */
+  #appendDirectly(): void {
+    const { node } = this.#stage;
+    if (node.store.refusal() !== undefined) return;
+    const payload = this.#stage.payload("w");
+    const message = messageOf(node, TANK, payload);
+    const isFull = this.#records >= RECORDS_MAX;
+    const result = this.#stream.appendAll([{ message, messageId: undefined }], undefined, node.now);
+    assert.equal(result.isTaken, !isFull, `${payload} with ${this.#records} in ${TANK}`);
+    if (result.isTaken) this.#ledger.put(payload, result.commit);
+    else this.#onRefused(payload);
   }
 
   #onRefused(payload: string): void {

@@ -146,7 +146,9 @@ export class MqttPart {
         const hasRoom = (): boolean => peer.hasRoom;
         const credit = Number.POSITIVE_INFINITY;
         const group = undefined;
-        responder = this.#book.joined({ name: clientId, filter, group, credit, hasRoom });
+        const isBlocked = (): boolean => false;
+        const fields = { name: clientId, filter, group, credit, hasRoom, isBlocked };
+        responder = this.#book.joined(fields);
       },
       subscribed: () => {
         if (responder !== undefined) responder.isOpen = true;

@@ -54,6 +54,7 @@ interface Consuming {
   readonly queue: string;
   readonly filter: string;
   readonly version: ProtocolVersion;
+  /** With MQTT 5. */
   readonly receiveMaximum: number;
   /** How likely it acknowledges what it reads at once. */
   readonly ackShare: number;
@@ -84,13 +85,13 @@ export class QueueDevices implements Devices {
     this.#order = new QueueOrder(DELIVERIES_MAX, (payload) => this.#mayHaveExpired(payload));
     const { v5, v311 } = ProtocolVersion;
     this.#publisher = this.#createPublisher();
-    const share = { queue: ORDERS, receiveMaximum: 3, ackShare: 0.5 };
-    const dead = { queue: DEAD, receiveMaximum: 1, ackShare: 0.05 };
+    const own = { queue: ORDERS, ackShare: 0.5, version: v5 };
+    const dead = { queue: DEAD, receiveMaximum: 0, ackShare: 0.05, version: v311 };
     this.peers = [
       this.#publisher,
-      this.#consumer("c0", { ...share, filter: `$queue/${ORDERS}`, version: v5 }),
-      this.#consumer("c1", { ...share, filter: `$share/any/$queue/${ORDERS}`, version: v311 }),
-      this.#consumer("c2", { ...dead, filter: `$queue/${DEAD}`, version: v5 }),
+      this.#consumer("c0", { ...own, filter: `$queue/${ORDERS}`, receiveMaximum: 3 }),
+      this.#consumer("c1", { ...own, filter: `$share/any/$queue/${ORDERS}`, receiveMaximum: 2 }),
+      this.#consumer("c2", { ...dead, filter: `$queue/${DEAD}` }),
     ];
     this.steps = [
       [10, "order-publish", () => this.#publish()],

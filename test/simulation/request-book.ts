@@ -10,6 +10,8 @@ export interface Responder {
   readonly filter: string;
   readonly group: string | undefined;
   readonly hasRoom: () => boolean;
+  /** The broker may not have handled what it said last, credit among it. */
+  readonly isBlocked: () => boolean;
   /** From the next step on it is there for sure. */
   isOpen: boolean;
   isLive: boolean;
@@ -230,7 +232,8 @@ export class RequestBook {
     this.#fresh = [];
     for (const responder of this.#responders) {
       responder.isLive ||= responder.isOpen;
-      responder.creditBefore = responder.credit;
+      const { credit, creditBefore } = responder;
+      if (credit <= creditBefore || !responder.isBlocked()) responder.creditBefore = credit;
     }
     this.#unhandled = this.#unhandled.filter((reply) => {
       const { line } = reply;

@@ -110,7 +110,10 @@ export class RequestsWork implements Work {
       withinMs: 0,
       arrived: () => {
         const name = `${line.clientId} ${group ?? "alone"}`;
-        const fields = { name, filter: "svc/#", group, credit, hasRoom: () => line.hasRoom };
+        const fields = {
+          ...{ name, filter: "svc/#", group, credit },
+          ...{ hasRoom: () => line.hasRoom, isBlocked: () => line.isBlocked },
+        };
         responder = this.book.joined(fields);
       },
       answered: ({ op, sub }) => {

@@ -150,7 +150,7 @@ export class World {
       ...uplink.steps,
       ...this.#clock.steps,
       [30, "flush", () => this.#flush()],
-      [6, "seal", () => stage.node.store.seal()],
+      [9, "seal", () => stage.node.store.seal()],
       [10, "time", () => this.#advance(1 + stage.below(stage.chance(0.1) ? 2_000 : 50))],
       [1.3, "crash", () => this.#crash()],
     ];

@@ -2,6 +2,7 @@
 import { ACKNOWLEDGEMENT_MUTANTS } from "./acknowledgement-mutants.ts";
 import { CONSUMER_MUTANTS, REQUEST_MUTANTS } from "./consumer-mutants.ts";
 import { DELIVERY_MUTANTS } from "./delivery-mutants.ts";
+import { DEVICE_MUTANTS } from "./device-mutants.ts";
 import { LIMIT_MUTANTS, RIGHTS_MUTANTS } from "./limit-mutants.ts";
 import type { Mutant } from "./mutant.ts";
 import { PACKET_MUTANTS } from "./packet-mutants.ts";
@@ -29,6 +30,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...CONSUMER_MUTANTS,
   ...REQUEST_MUTANTS,
   ...SIMULATION_MUTANTS,
+  ...DEVICE_MUTANTS,
 ];
 
 /** A few of every kind with quick tests: they show that this machinery works. */

@@ -1,0 +1,138 @@
+/** MQTT devices at queues and streams, bounds that are hit, and clocks, as the simulation of a whole node sees them. */
+import type { Mutant } from "./mutant.ts";
+
+const SIMULATION = "test/property/simulation.test.ts";
+const DELIVERIES = "src/broker/deliveries.ts";
+const QUEUE_SUBSCRIPTION = "src/broker/queue-subscription.ts";
+const STREAM_SUBSCRIPTION = "src/broker/stream-subscription.ts";
+const LOG_TIME = "src/broker/log-time.ts";
+
+export const DEVICE_MUTANTS: readonly Mutant[] = [
+  {
+    name: "queue-hands-out-expired",
+    breaks: "A queue hands out messages that have expired.",
+    rule: "Promise: what has expired goes to the dead letter queue",
+    file: DELIVERIES,
+    find: "if (isExpired(record, clock)) return",
+    replacement: "if (record.sequence < 0 && isExpired(record, clock)) return",
+    tests: [SIMULATION],
+  },
+  {
+    name: "queue-passes-over-given-back",
+    breaks: "What was given back to a queue comes behind all that is new.",
+    rule: "Promise: what is given back goes into its place",
+    file: DELIVERIES,
+    find: "const again = this.#takeAgain();",
+    replacement: "const again = this.#next < this.#flushedEnd ? undefined : this.#takeAgain();",
+    tests: [SIMULATION],
+  },
+  {
+    name: "queue-window-of-device-ignored",
+    breaks: "A device gets one message more from a queue than its Receive Maximum.",
+    rule: "Promise: the window is Receive Maximum",
+    file: QUEUE_SUBSCRIPTION,
+    find: "return this.#session.outbound.leaseRoom;",
+    replacement: "return this.#session.outbound.leaseRoom + 1;",
+    tests: [SIMULATION],
+  },
+  {
+    name: "queue-forgets-what-gone-device-had",
+    breaks: "What a device had of a queue when its connection ended is settled.",
+    rule: "Promise: what is not acknowledged is the next one's",
+    file: QUEUE_SUBSCRIPTION,
+    find: "deliveries.reject([this.#delivery], 0);",
+    replacement: "deliveries.ack([this.#delivery]);",
+    tests: [SIMULATION],
+  },
+  {
+    name: "puback-gives-back",
+    breaks: "PUBACK gives a message back to its queue.",
+    rule: "Promise: PUBACK settles",
+    file: QUEUE_SUBSCRIPTION,
+    find: "this.#queue.deliveries.ack([this.#delivery]);",
+    replacement: "this.#queue.deliveries.reject([this.#delivery], 0);",
+    tests: [SIMULATION],
+  },
+  {
+    name: "queue-one-too-many",
+    breaks: "A queue takes one message more than it may.",
+    rule: "Bound: maxMessages of a queue",
+    file: "src/broker/queue.ts",
+    find: "return this.messages >= messagesMax || this.bytes >= bytesMax;",
+    replacement: "return this.messages > messagesMax || this.bytes >= bytesMax;",
+    tests: [SIMULATION],
+  },
+  {
+    name: "dead-letter-queue-overfull",
+    breaks: "A full dead letter queue takes what is given up.",
+    rule: "Promise: a full dead letter queue holds back what is to go there",
+    file: "src/broker/queues.ts",
+    find: "if (target === undefined || target.isFull) return false;",
+    replacement: "if (target === undefined) return false;",
+    tests: [SIMULATION],
+  },
+  {
+    name: "refused-send-kept",
+    breaks: "What a full stream refuses is appended all the same.",
+    rule: "Promise: what was refused never comes",
+    file: "src/broker/stream.ts",
+    find: 'if (this.isFull) return { isTaken: false, refusal: "full", nextSequence };',
+    replacement:
+      'if (this.isFull) {\n      this.appendChecked(messages, now);\n      return { isTaken: false, refusal: "full", nextSequence };\n    }',
+    tests: [SIMULATION],
+  },
+  {
+    name: "stream-bound-forgets-staged",
+    breaks: "A stream that rejects does not count what came while a commit was on its way.",
+    rule: "Bound: maxMessages of a stream",
+    file: "src/broker/stream.ts",
+    find: "this.#staged.onFlushed(this.#store.nextSequence(this.log) - nextSequence);",
+    replacement: "this.#staged.onFlushed(0);",
+    tests: [SIMULATION],
+  },
+  {
+    name: "stream-replay-goes-on-too-far",
+    breaks: "A device that comes again misses the records that it had not acknowledged.",
+    rule: "Promise: a session goes on behind what it acknowledged",
+    file: STREAM_SUBSCRIPTION,
+    find: "if (sequence < this.#next) this.#next = sequence;",
+    replacement: "",
+    tests: [SIMULATION],
+  },
+  {
+    name: "stream-replay-loses-over-crash",
+    breaks: "After a crash a device misses the records that it had not acknowledged.",
+    rule: "Promise: after a crash acknowledged ones may come again, others come",
+    file: STREAM_SUBSCRIPTION,
+    find: "for (const sequence of this.#unacked) position = Math.min(position, sequence);",
+    replacement: "",
+    tests: [SIMULATION],
+  },
+  {
+    name: "delay-ends-too-early",
+    breaks: "Delayed messages come 50 ms before they are due.",
+    rule: "Promise: delay",
+    file: "src/broker/delayed-messages.ts",
+    find: "      if (dueAt > now) {",
+    replacement: "      if (dueAt > now + 50) {",
+    tests: [SIMULATION],
+  },
+  {
+    name: "clock-step-taken-for-time-off",
+    breaks: "A wall clock that was set makes the log's time leap at the next start.",
+    rule: "Promise: the log's time never leaps",
+    file: LOG_TIME,
+    find: "    this.#isTrusted = true;\n    this.#wallOffsetMs = offsetMs;",
+    replacement: "    this.#isTrusted = true;",
+    tests: [SIMULATION],
+  },
+  {
+    name: "time-off-not-counted",
+    breaks: "Time spent off does not count.",
+    rule: "Promise: delay and expiry count time spent off",
+    file: LOG_TIME,
+    find: "at += Math.max(0, missingMs(known.trusted, at, reading.wallMs));",
+    replacement: "",
+    tests: [SIMULATION],
+  },
+];

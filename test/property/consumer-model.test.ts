@@ -2,7 +2,8 @@
 import { test } from "node:test";
 import fc from "fast-check";
 import type { Start } from "../../src/native/frame.ts";
-import type { ConsumerModel, ModelSub } from "../support/consumer-model.ts";
+import type { ConsumerModel } from "../support/consumer-model.ts";
+import type { ModelSub } from "../support/consumer-model-state.ts";
 import { CLIENTS, ConsumerWorld, type ConsumeStep } from "../support/consumer-world.ts";
 import { modelRuns } from "../support/model-runs.ts";
 

@@ -69,6 +69,10 @@ export class FullStream implements Devices {
   }
 
   onJudged(): void {
+    // The ledger is told as things happen.
+  }
+
+  checkBounds(): void {
     assert.ok(this.#records <= RECORDS_MAX, `${this.#records} records in ${TANK}`);
   }
 

@@ -89,6 +89,10 @@ export class MqttPart {
     for (const one of this.#devices) one.onJudged();
   }
 
+  checkBounds(): void {
+    for (const one of this.#devices) one.checkBounds();
+  }
+
   crashed(): void {
     for (const peer of this.#peers) peer.crashed();
     for (const one of this.#devices) one.onCrash();

@@ -46,6 +46,8 @@ export interface Devices {
   readonly isDone: boolean;
   /** What was written to all of them since the last call is judged. */
   onJudged(): void;
+  /** After each step. */
+  checkBounds(): void;
   /** The broker's process is gone, and all connections with it. */
   onCrash(): void;
   /** The faults are over: whatever is open is done. */

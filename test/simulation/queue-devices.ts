@@ -111,6 +111,9 @@ export class QueueDevices implements Devices {
     }
     this.#fresh = [];
     this.#order.judge();
+  }
+
+  checkBounds(): void {
     for (const name of [ORDERS, DEAD]) {
       const { messages } = this.#queue(name);
       assert.ok(messages <= (MESSAGES_MAX[name] ?? 0), `${messages} messages in ${name}`);

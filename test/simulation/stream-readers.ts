@@ -58,6 +58,10 @@ export class StreamReaders implements Devices {
     // Everything is judged as it is written.
   }
 
+  checkBounds(): void {
+    // Nothing is bounded but the window, which the broker is told.
+  }
+
   onCrash(): void {
     this.#open = [];
     for (const reading of this.#readings) {

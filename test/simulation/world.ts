@@ -25,8 +25,9 @@ import { CAPTURED, KEPT, StreamWork } from "./stream-work.ts";
 import { UplinkPart } from "./uplink-part.ts";
 
 const SETTLE_ROUNDS_MAX = 4_000;
-/** Longer than what is told once a second. */
-const REST_ROUNDS = 12;
+/** How often nothing may be left in a row, and how much time passes then: together longer than what is told once a second. */
+const REST_ROUNDS = 4;
+const REST_MS = 400;
 
 const NATIVE_LIMITS = {
   frameBytesMax: 1_048_576,
@@ -99,6 +100,8 @@ export class World {
   readonly #clock: ClockPart;
   readonly #ledgers: readonly Ledger[];
   readonly #steps: readonly Step[];
+  /** Of all steps together. */
+  readonly #weight: number;
   #uplink: UplinkPart | undefined;
 
   constructor(seed: number) {
@@ -154,13 +157,14 @@ export class World {
       [10, "time", () => this.#advance(1 + stage.below(stage.chance(0.1) ? 2_000 : 50))],
       [1.3, "crash", () => this.#crash()],
     ];
+    this.#weight = this.#steps.reduce((sum, [weight]) => sum + weight, 0);
     this.#start();
   }
 
   /** One thing happens, and is checked. */
   step(): void {
     this.tally.steps++;
-    let at = this.#stage.random.next() * this.#steps.reduce((sum, [weight]) => sum + weight, 0);
+    let at = this.#stage.random.next() * this.#weight;
     for (const [weight, name, act] of this.#steps) {
       at -= weight;
       if (at > 0) continue;
@@ -186,7 +190,7 @@ export class World {
       this.#judge();
       this.#direct.drain();
       this.#flush();
-      this.#advance(100);
+      this.#advance(idle === 0 ? 100 : REST_MS);
       this.#judge();
       this.#mqtt.network(50);
       this.#judge();
@@ -259,6 +263,7 @@ export class World {
   #judge(): void {
     this.#native.judge();
     this.#sessions.judge();
+    this.#mqtt.checkBounds();
     this.#clock.judge();
   }
 

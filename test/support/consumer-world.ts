@@ -1,29 +1,17 @@
 /** Durable consumers of one stream in a real broker on a virtual clock, beside the model of them: each step is done to both, then they are compared. */
 import assert from "node:assert/strict";
 import type { Start } from "../../src/native/frame.ts";
-import {
-  ConsumerModel,
-  type ModelConsumer,
-  type ModelDelivery,
-  type ModelSettings,
-  type ModelSub,
-  type Retention,
-} from "./consumer-model.ts";
+import { checkConsumers, checkFrames } from "./consumer-checks.ts";
+import { ConsumerModel } from "./consumer-model.ts";
+import type { ModelConsumer, ModelSettings, ModelSub, Retention } from "./consumer-model-state.ts";
 import { type Answer, type NativeClient, textOf } from "./native-client.ts";
+import { PendingAnswers, type WaitsFor } from "./pending-answers.ts";
 import { VirtualNode } from "./virtual-node.ts";
 
 export const CLIENTS = 3;
 const STREAM = "s";
 const DEAD = "dead";
 const TOPICS = ["t/0", "t/1"] as const;
-
-/** An answer that waits for its commit. */
-interface Pending {
-  readonly client: NativeClient;
-  readonly id: number;
-  readonly commit: number;
-  readonly check: (answer: Answer) => void;
-}
 
 /** Somebody who consumes once a commit is on disk. */
 interface Starting {
@@ -49,10 +37,8 @@ export class ConsumerWorld {
   readonly node = new VirtualNode({ flushes: "manual" });
   readonly model: ConsumerModel;
   #clients: NativeClient[] = [];
-  #pendings: Pending[] = [];
+  readonly #answers = new PendingAnswers(() => this.node.store);
   #starting: Starting[] = [];
-  /** Clients that wait for an answer, in the order in which they get it. */
-  #waiting: number[] = [];
   /** Where the subs of the model are, those that have just ended among them. */
   readonly #addresses = new Map<number, Address>();
   #appended = 0;
@@ -212,9 +198,8 @@ export class ConsumerWorld {
   drop(client: number): void {
     const gone = this.#client(client);
     gone.drop();
-    this.#pendings = this.#pendings.filter((one) => one.client !== gone);
+    this.#answers.forget(gone);
     this.#starting = this.#starting.filter((one) => one.client !== client);
-    this.#waiting = this.#waiting.filter((one) => one !== client);
     for (const sub of this.subs) {
       if (this.#addressOf(sub).client === client) this.model.leave(sub, this.now);
     }
@@ -255,8 +240,8 @@ export class ConsumerWorld {
     this.model.flush(this.#firstSequence, this.now, () => {
       const ready = this.#starting.filter(({ commit }) => commit <= store.flushedCommit);
       this.#starting = this.#starting.filter((one) => !ready.includes(one));
-      for (const waiting of this.#waiting) {
-        for (const { client, start } of ready) if (client === waiting) start();
+      for (const waiting of this.#answers.waiting) {
+        for (const { client, start } of ready) if (this.#client(client) === waiting) start();
       }
     });
     this.seal();
@@ -275,9 +260,8 @@ export class ConsumerWorld {
 
   crash(offMs: number): void {
     this.node.off(offMs);
-    this.#pendings = [];
+    this.#answers.forgetAll();
     this.#starting = [];
-    this.#waiting = [];
     assert.equal(this.#firstSequence, this.model.first);
     this.model.crash(this.now);
     this.#addresses.clear();
@@ -305,15 +289,17 @@ export class ConsumerWorld {
 
   /** What clients got is what the model says, and what the broker shows is what it has. */
   compare(): void {
-    this.#checkAnswers();
-    for (const [client, native] of this.#clients.entries()) this.#checkFrames(client, native);
+    this.#answers.check();
+    for (const [client, native] of this.#clients.entries()) {
+      checkFrames(this.model, native, (sub) => this.#keyOf(client, sub));
+    }
     for (const [consumer, left] of this.model.handed) {
       assert.deepEqual(left, [], `consumer ${consumer} did not hand out all that it should`);
     }
     assert.deepEqual(this.model.ended, [], "subs are not told that they have ended");
     assert.deepEqual(this.model.lost, [], "subs are not told what is lost");
     this.model.startLooking();
-    this.#checkConsumers();
+    checkConsumers(this.node.broker, this.model, STREAM);
   }
 
   /** Everything is handed out and settled in the end, and the stream lets go of it. */
@@ -354,95 +340,13 @@ export class ConsumerWorld {
     assert.deepEqual(dead.sort(), [...state.dead].sort());
   }
 
-  #checkAnswers(): void {
-    const { flushedCommit } = this.node.store;
-    for (const { client, id, commit, check } of this.#pendings) {
-      const answer = client.answerTo(id);
-      if (commit > flushedCommit) assert.equal(answer, undefined, "an answer before its flush");
-      else {
-        assert.ok(answer !== undefined, "no answer");
-        check(answer);
-      }
-    }
-    this.#pendings = this.#pendings.filter(({ commit }) => commit > flushedCommit);
-    this.#waiting = this.#waiting.filter((client) =>
-      this.#pendings.some((one) => one.client === this.#client(client)),
-    );
-  }
-
-  #checkFrames(client: number, native: NativeClient): void {
-    const { model } = this;
-    for (const { sub, records, lost = [] } of native.takeAll("records")) {
-      const key = this.#keyOf(client, sub);
-      for (const [from, to] of lost) remove(model.lost, `${key} ${from}..${to}`);
-      for (const { sequence, deliveryCount = 0, payload, topic } of records) {
-        this.#checkDelivery(key, { sequence, count: deliveryCount });
-        const record = model.state.records.find((one) => one.sequence === sequence);
-        assert.deepEqual([textOf(payload), topic], [record?.text, record?.topic]);
-      }
-    }
-    for (const { sub } of native.takeAll("ended")) {
-      const key = this.#keyOf(client, sub);
-      const index = model.ended.findIndex((one) => one.key === key);
-      assert.ok(index >= 0, `sub ${key} has ended`);
-      model.ended.splice(index, 1);
-    }
-  }
-
-  #checkDelivery(key: number, { sequence, count }: ModelDelivery): void {
-    const { subs, ended, handed, consumers } = this.model;
-    const sub = subs.get(key) ?? ended.find((one) => one.key === key);
-    const consumer = consumers.find((one) => one.key === sub?.consumer);
-    assert.ok(sub !== undefined && consumer !== undefined, "handed to somebody who is gone");
-    const expected = handed.get(consumer.key) ?? [];
-    const index = expected.findIndex((one) => one.sequence === sequence && one.count === count);
-    const text = `record ${sequence} for the ${count}. time, not one of ${JSON.stringify(expected)}`;
-    assert.ok(index >= 0, text);
-    expected.splice(index, 1);
-    assert.ok(sub.credit-- > 0, "more than its credit");
-    sub.delivered.delete(sequence);
-    sub.delivered.set(sequence, count);
-    const entry = consumer.entries.get(sequence);
-    if (entry?.count === count && entry.holder !== undefined) entry.holder = key;
-  }
-
-  #checkConsumers(): void {
-    const { streams, consumers } = this.node.broker;
-    const stream = streams.get(STREAM);
-    assert.ok(stream !== undefined);
-    const shown = [...consumers.of(stream)].map(({ name, deliveries, holders }) => {
-      const { floor, size, inHands } = deliveries;
-      return { name, floor, unsettled: size, unacked: inHands, members: holders.size };
-    });
-    const expected = this.model.consumers.map((one) => ({
-      name: one.name,
-      floor: one.floor,
-      unsettled: this.model.unsettledOf(one),
-      unacked: this.model.unackedOf(one),
-      members: this.model.subsOf(one).length,
-    }));
-    assert.deepEqual(shown.sort(byName), expected.sort(byName));
-  }
-
-  /**
-   * Asks. Returns the commit that the answer waits for: the open one, or none, but answers come in the order of what was asked. A refusal
-   * comes at once.
-   */
   #ask(
     client: number,
     frame: Readonly<Record<string, unknown>>,
-    check: Pending["check"],
-    waitsFor: "commit" | "others" | "nothing" = "commit",
+    check: (answer: Answer) => void,
+    waitsFor: WaitsFor = "commit",
   ): number {
-    const asked = this.#client(client);
-    const id = asked.begin(frame);
-    const others = this.#pendings.filter((one) => one.client === asked).map(({ commit }) => commit);
-    const own = waitsFor === "commit" ? this.node.store.openCommit : 0;
-    const commit = waitsFor === "nothing" ? 0 : Math.max(own, ...others);
-    const isWaiting = commit > this.node.store.flushedCommit;
-    if (isWaiting && !this.#waiting.includes(client)) this.#waiting.push(client);
-    this.#pendings.push({ client: asked, id, commit, check });
-    return commit;
+    return this.#answers.ask(this.#client(client), frame, check, waitsFor);
   }
 
   #connect(): void {
@@ -480,17 +384,8 @@ export class ConsumerWorld {
 }
 
 const ascending = (a: number, b: number): number => a - b;
-const byName = (a: { name: string }, b: { name: string }): number => a.name.localeCompare(b.name);
-
 const isSame = (a: ModelSettings, b: ModelSettings): boolean =>
   a.filter === b.filter &&
   a.ackWaitMs === b.ackWaitMs &&
   a.unackedMax === b.unackedMax &&
   a.deliveriesMax === b.deliveriesMax;
-
-/** It must be there. */
-function remove<T>(list: T[], item: T): void {
-  const index = list.indexOf(item);
-  assert.ok(index >= 0, `${item} was not expected, but ${JSON.stringify(list)}`);
-  list.splice(index, 1);
-}

@@ -76,9 +76,9 @@ export const DEVICE_MUTANTS: readonly Mutant[] = [
     breaks: "What a full stream refuses is appended all the same.",
     rule: "Promise: what was refused never comes",
     file: "src/broker/stream.ts",
-    find: 'if (this.isFull) return { isTaken: false, refusal: "full", nextSequence };',
+    find: '      return { isTaken: false, refusal: "full", nextSequence };',
     replacement:
-      'if (this.isFull) {\n      this.appendChecked(messages, now);\n      return { isTaken: false, refusal: "full", nextSequence };\n    }',
+      '      return { isTaken: false, refusal: this.appendChecked(messages, now) && "full", nextSequence };',
     tests: [SIMULATION],
   },
   {

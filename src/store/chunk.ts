@@ -1,5 +1,5 @@
 /** Decoding a chunk that was read: nothing in it is trusted, see records.ts for the layout. */
-import type { QoS } from "../broker/message.ts";
+import type { Message, QoS } from "../broker/message.ts";
 import type { LogId, LogRecord, Ordinal, Sequence } from "../broker/store.ts";
 import type { Topic, TopicTable } from "../broker/topic.ts";
 import type { Instant } from "../lib/clock.ts";
@@ -18,7 +18,9 @@ import {
   RECORD_PREFIX_BYTES,
   RECORD_VERSION,
   recordChecksum,
+  viewOf,
 } from "./records.ts";
+import { StoredRecord } from "./stored-record.ts";
 
 /** A chunk in memory with the places of its records. It owns its bytes. */
 export class Chunk {
@@ -27,6 +29,7 @@ export class Chunk {
   /** One past the last sequence. */
   readonly end: number;
   readonly bytes: Uint8Array;
+  readonly #view: DataView;
   /** Undefined: damaged, and with it all of the chunk. */
   readonly header: ChunkHeader | undefined;
   /** Where the n-th record starts; the last one is where the records end. Fewer than the count when lengths are damaged. */
@@ -38,6 +41,7 @@ export class Chunk {
   constructor(log: LogId, first: number, bytes: Uint8Array, endIfDamaged: number) {
     this.first = first;
     this.bytes = bytes;
+    this.#view = viewOf(bytes);
     const header = decodeChunkHeader(bytes);
     this.header = header?.log === log && header.firstSequence === first ? header : undefined;
     const count = this.header?.count ?? 0;
@@ -77,6 +81,16 @@ export class Chunk {
     const index = sequence - this.first;
     return index < this.#located ? (this.#starts[index + 1] ?? 0) - (this.#starts[index] ?? 0) : 0;
   }
+
+  /** The record with this sequence is where it should be, and its checksum is right. */
+  isIntact(sequence: number): boolean {
+    // Hot path: per record read.
+    const start = this.startOf(sequence);
+    const size = this.sizeOf(sequence);
+    if (start === undefined || size < RECORD_BYTES_MIN) return false;
+    const checksum = recordChecksum(this.#view, start, start + size, sequence - this.first);
+    return readUint32(this.bytes, start + 4) === checksum;
+  }
 }
 
 /** Decodes records; remembers the last topic and publisher, which tend to repeat. */
@@ -96,11 +110,8 @@ export class RecordDecoder {
     // Hot path: per record read; allocates the record.
     const { header, bytes } = chunk;
     const start = chunk.startOf(sequence);
-    if (header === undefined || start === undefined) return undefined;
+    if (header === undefined || start === undefined || !chunk.isIntact(sequence)) return undefined;
     const end = start + chunk.sizeOf(sequence);
-    if (end - start < RECORD_BYTES_MIN) return undefined;
-    const checksum = recordChecksum(bytes, start, end, sequence - chunk.first);
-    if (readUint32(bytes, start + 4) !== checksum) return undefined;
     const reader = this.#reader;
     reader.reset(bytes, start + RECORD_PREFIX_BYTES, end);
     if (reader.readByte() !== RECORD_VERSION) return undefined;
@@ -113,7 +124,7 @@ export class RecordDecoder {
     const properties = flags & FLAG_PROPERTIES ? decodeProperties(reader) : undefined;
     const qos = flags & FLAG_QOS;
     if (reader.isDamaged || qos > 2 || topic === undefined) return undefined;
-    return {
+    const message: Message = {
       topic,
       qos: qos as QoS,
       retain: (flags & FLAG_RETAIN) !== 0,
@@ -124,11 +135,11 @@ export class RecordDecoder {
       publisherId,
       receivedAt: receivedAt as Instant,
       expiresAt: expiresAt as Instant | undefined,
-      log,
-      sequence: sequence as Sequence,
-      ordinal: ordinal as Ordinal,
-      epoch: header.epoch,
     };
+    const record = new StoredRecord(message, bytes, reader.position, end, log, header.epoch);
+    record.sequence = sequence as Sequence;
+    record.ordinal = ordinal as Ordinal;
+    return record;
   }
 
   #readPublisherId(): string {

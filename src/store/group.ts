@@ -4,12 +4,14 @@ import { type Arena, footprint } from "./arena.ts";
 import type { BackingWrite } from "./backing.ts";
 import { logKey, storedKey, storedValue } from "./keys.ts";
 import type { LogState } from "./log-state.ts";
-import { CHUNK_HEADER_BYTES, encodeChunkHeader, encodeRecord } from "./records.ts";
+import { CHUNK_HEADER_BYTES, encodeChunkHeader, encodeRecord, viewOf } from "./records.ts";
 
 /** A chunk that is being written: records of one log in one group. */
 export interface OpenChunk {
   readonly log: LogState;
   readonly bytes: Buffer;
+  /** Of all its bytes. */
+  readonly view: DataView;
   /** Where the next record goes. */
   end: number;
   count: number;
@@ -45,9 +47,11 @@ export class Group {
     const wanted = Math.max(full, log.groupBytes);
     const index = this.records.length;
     const baseTime = Math.floor(receivedAt);
+    const bytes = arena.take(CHUNK_HEADER_BYTES + recordBytes, wanted);
     const chunk: OpenChunk = {
       log,
-      bytes: arena.take(CHUNK_HEADER_BYTES + recordBytes, wanted),
+      bytes,
+      view: viewOf(bytes),
       end: CHUNK_HEADER_BYTES,
       count: 0,
       firstIndex: index,
@@ -65,8 +69,8 @@ export class Group {
     // Hot path: per message.
     const index = this.records.length;
     const start = chunk.end;
-    const { count, firstIndex, baseTime } = chunk;
-    const end = encodeRecord(chunk.bytes, start, message, count, index - firstIndex, baseTime);
+    const { bytes, view, count, firstIndex, baseTime } = chunk;
+    const end = encodeRecord(bytes, view, start, message, count, index - firstIndex, baseTime);
     chunk.end = end;
     chunk.count = count + 1;
     chunk.lastIndex = index;

@@ -27,7 +27,7 @@ export const BROKER_META_MIN = 0x10;
 
 export const LAYOUT_KEY: Uint8Array = Uint8Array.of(0, 0);
 /** The version of the layout that this code reads and writes. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 function storeMetaKey(kind: number, log: number): Buffer {
   const key = Buffer.alloc(6);

@@ -35,6 +35,7 @@ import { LogState, LogView } from "./log-state.ts";
 import { recordBytesMax } from "./records.ts";
 import { LOGS_MAX, logNameChange, recover } from "./recovery.ts";
 import { getSmall, scanSmall } from "./small-records.ts";
+import { StoredRecord } from "./stored-record.ts";
 import { TableSpace } from "./table-space.ts";
 import { findTrimMark, planTrim, type TrimStep } from "./trim.ts";
 
@@ -231,22 +232,8 @@ export class LogStore implements Store {
     const start = chunk.end;
     const end = group.write(chunk, message);
     this.#disk.countWritten(end - start);
-    const record: LogRecord = {
-      topic: message.topic,
-      qos: message.qos,
-      retain: message.retain,
-      bytes: chunk.bytes,
-      payloadStart: end - (message.payloadEnd - message.payloadStart),
-      payloadEnd: end,
-      properties: message.properties,
-      publisherId: message.publisherId,
-      receivedAt: message.receivedAt,
-      expiresAt: message.expiresAt,
-      log,
-      sequence: 0 as Sequence,
-      ordinal: 0 as Ordinal,
-      epoch: this.epoch,
-    };
+    const payloadStart = end - (message.payloadEnd - message.payloadStart);
+    const record = new StoredRecord(message, chunk.bytes, payloadStart, end, log, this.epoch);
     group.records.push(record);
     state.unnumbered++;
     if (!this.#isSealScheduled) this.#scheduleSeal();

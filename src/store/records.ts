@@ -2,8 +2,8 @@
  * What a log is made of. A chunk is one value in the table `log`, a run of records of one log and one commit:
  *
  *      0  u32  magic "RILL"
- *      4  u8   version of the chunk (1), three bytes 0
- *      8  u32  CRC-32 of bytes 12..76, seeded with bytes 0..8
+ *      4  u8   version of the chunk (2), three bytes 0
+ *      8  u32  XXH32 of bytes 12..76, seeded with bytes 4..8
  *     12  u32  log id
  *     16  u64  epoch of the store's opening that wrote it
  *     24  u64  sequence of the first record; the others follow without gap
@@ -19,7 +19,7 @@
  * A record:
  *
  *      0  u32     length of all that follows this field and the next
- *      4  u32     CRC-32 of that and of the length, seeded with the record's place in the chunk
+ *      4  u32     XXH32 of that, seeded with the length and the record's place in the chunk
  *      8  u8      version of the record (1)
  *      9  u8      flags: 3 qos, 4 retain, 8 properties, 16 expiry
  *     10  varint  ordinal less that of the chunk's first record
@@ -33,7 +33,6 @@
  * Around topic, publisher id and payload that is 14 to 18 bytes. Times are kept in whole milliseconds.
  */
 import type { Message } from "../broker/message.ts";
-import { crc32 } from "./crc32.ts";
 import {
   readUint32,
   readUint64,
@@ -44,6 +43,7 @@ import {
   zigzag,
 } from "./numbers.ts";
 import { encodeProperties, propertyBytesMax } from "./property-codec.ts";
+import { xxh32 } from "./xxh32.ts";
 
 export const CHUNK_HEADER_BYTES = 76;
 /** Length and checksum before the part that they cover. */
@@ -58,7 +58,7 @@ export const FLAG_PROPERTIES = 8;
 export const FLAG_EXPIRY = 16;
 
 const MAGIC = 0x52_49_4c_4c;
-const CHUNK_VERSION = 1;
+const CHUNK_VERSION = 2;
 
 export interface ChunkHeader {
   readonly log: number;
@@ -75,8 +75,13 @@ export interface ChunkHeader {
   readonly recordBytes: number;
 }
 
+/** A view of all the bytes, as the checksums want it. It pins them. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
 function headerChecksum(bytes: Uint8Array): number {
-  return crc32(bytes, 12, CHUNK_HEADER_BYTES, crc32(bytes, 0, 8));
+  return xxh32(viewOf(bytes), 12, CHUNK_HEADER_BYTES, readUint32(bytes, 4));
 }
 
 /** Writes a header over the first `CHUNK_HEADER_BYTES` of a chunk. */
@@ -166,10 +171,11 @@ function writeText(target: Buffer, at: number, text: string): number {
 
 /**
  * Writes a record at `at`, where `recordBytesMax` bytes are free, and returns where it ends; the payload is the
- * record's last bytes. `index` is its place in the chunk, `ordinalDelta` and `baseTime` relate it to the chunk.
+ * record's last bytes. `view` is one of all of `target`, `index` its place in the chunk; `ordinalDelta` and `baseTime` relate it to the chunk.
  */
 export function encodeRecord(
   target: Buffer,
+  view: DataView,
   at: number,
   message: Message,
   index: number,
@@ -197,17 +203,12 @@ export function encodeRecord(
   if (properties !== undefined) end = encodeProperties(target, end, properties);
   end = copy(target, end, message.bytes, message.payloadStart, message.payloadEnd);
   writeUint32(target, at, end - at - RECORD_PREFIX_BYTES);
-  writeUint32(target, at + 4, recordChecksum(target, at, end, index));
+  writeUint32(target, at + 4, recordChecksum(view, at, end, index));
   return end;
 }
 
-/** Checksum of the record at `[start, end)`, the `index`-th of its chunk. */
-export function recordChecksum(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  index: number,
-): number {
+/** Checksum of the record at `[start, end)` of a view, the `index`-th of its chunk. */
+export function recordChecksum(view: DataView, start: number, end: number, index: number): number {
   const seed = (index ^ Math.imul(end - start, 0x9e3779b1)) >>> 0;
-  return crc32(bytes, start + RECORD_PREFIX_BYTES, end, seed);
+  return xxh32(view, start + RECORD_PREFIX_BYTES, end, seed);
 }

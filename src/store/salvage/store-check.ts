@@ -10,7 +10,6 @@ import {
   startsWith,
 } from "../keys.ts";
 import { readUint32 } from "../numbers.ts";
-import { RECORD_BYTES_MIN, recordChecksum } from "../records.ts";
 import { SESSION_LOG_NAME } from "../recovery.ts";
 import { readFreePages } from "./free-pages.ts";
 import { PageFile, type Tree } from "./page-file.ts";
@@ -57,18 +56,10 @@ export function damagedRecords(log: number, first: number, value: Uint8Array): S
   if (chunk.header === undefined) addRange(damaged, first, chunk.end - 1);
   else {
     for (let sequence = first; sequence < chunk.end; sequence++) {
-      if (!isRecordIntact(chunk, sequence)) addRange(damaged, sequence, sequence);
+      if (!chunk.isIntact(sequence)) addRange(damaged, sequence, sequence);
     }
   }
   return damaged;
-}
-
-function isRecordIntact(chunk: Chunk, sequence: number): boolean {
-  const start = chunk.startOf(sequence);
-  const size = chunk.sizeOf(sequence);
-  if (start === undefined || size < RECORD_BYTES_MIN) return false;
-  const checksum = recordChecksum(chunk.bytes, start, start + size, sequence - chunk.first);
-  return readUint32(chunk.bytes, start + 4) === checksum;
 }
 
 /** Adds a run, joined with the last when it goes on from there. */

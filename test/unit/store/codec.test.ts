@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { crc32 as zlibCrc32 } from "node:zlib";
 import fc from "fast-check";
 import type { QoS } from "../../../src/broker/message.ts";
 import type { LogId } from "../../../src/broker/store.ts";
 import { TopicTable } from "../../../src/broker/topic.ts";
 import { Chunk, RecordDecoder } from "../../../src/store/chunk.ts";
-import { crc32 } from "../../../src/store/crc32.ts";
 import {
   prefixEnd,
   restoreEntry,
@@ -21,17 +19,54 @@ import {
   encodeChunkHeader,
   encodeRecord,
   recordBytesMax,
+  viewOf,
 } from "../../../src/store/records.ts";
+import { xxh32 } from "../../../src/store/xxh32.ts";
 import { messageOf } from "./store-fixtures.ts";
 
 const LOG = 3 as LogId;
 
-test("the checksum is that of zlib, whatever the length and the seed", () => {
+/** The bytes that the hash's own sanity check runs over. */
+function sanityBytes(count: number): Uint8Array {
+  const bytes = new Uint8Array(count);
+  let state = 0x9e3779b1;
+  for (let i = 0; i < count; i++) {
+    bytes[i] = state >>> 24;
+    state = Math.imul(state, state) >>> 0;
+  }
+  return bytes;
+}
+
+test("the checksum is XXH32 as published", () => {
+  const prime = 0x9e3779b1;
+  const published: readonly (readonly [bytes: Uint8Array, seed: number, hash: number])[] = [
+    [Buffer.from("a"), 0, 0x550d7456],
+    [Buffer.from("abc"), 0, 0x32d153ff],
+    [Buffer.from("Nobody inspects the spammish repetition"), 0, 0xe2293b2f],
+    [sanityBytes(0), 0, 0x02cc5d05],
+    [sanityBytes(0), prime, 0x36b78ae7],
+    [sanityBytes(1), 0, 0xb85cbee5],
+    [sanityBytes(1), prime, 0xd5845d64],
+    [sanityBytes(14), 0, 0xe5aa0ab4],
+    [sanityBytes(14), prime, 0x4481951d],
+    [sanityBytes(101), 0, 0x1f1aa412],
+    [sanityBytes(101), prime, 0x498ec8e2],
+  ];
+  for (const [bytes, seed, hash] of published) {
+    assert.equal(xxh32(viewOf(bytes), 0, bytes.length, seed), hash, `${bytes.length} bytes`);
+  }
+});
+
+test("the checksum does not depend on where the bytes lie", () => {
   const bytes = fc.uint8Array({ minLength: 21, maxLength: 400 });
   const seeds = fc.integer({ min: 0, max: 2 ** 32 - 1 });
   fc.assert(
     fc.property(bytes, seeds, fc.nat(20), (data, seed, start) => {
-      assert.equal(crc32(data, start, data.length, seed), zlibCrc32(data.subarray(start), seed));
+      const alone = data.slice(start);
+      assert.equal(
+        xxh32(viewOf(data), start, data.length, seed),
+        xxh32(viewOf(alone), 0, alone.length, seed),
+      );
     }),
   );
 });
@@ -92,7 +127,7 @@ test("any message comes back from a chunk within the bound that was told", () =>
           expiresAt: at === undefined ? undefined : ((extra.receivedAt + at) as never),
         };
         const bytes = Buffer.alloc(CHUNK_HEADER_BYTES + recordBytesMax(message));
-        const end = encodeRecord(bytes, CHUNK_HEADER_BYTES, message, 0, 5, base);
+        const end = encodeRecord(bytes, viewOf(bytes), CHUNK_HEADER_BYTES, message, 0, 5, base);
         assert.ok(end <= bytes.length);
         sealHeader(bytes, end, base);
         const chunk = new Chunk(LOG, 7, new Uint8Array(bytes.subarray(0, end)), 8);
@@ -131,7 +166,7 @@ function sealHeader(bytes: Buffer, end: number, baseTime: number): void {
 test("a plain record takes at most 18 bytes beside its topic, publisher and payload", () => {
   const message = messageOf("sim/device-17/sensor", "x".repeat(256), { publisherId: "device-17" });
   const bytes = Buffer.alloc(recordBytesMax(message));
-  const size = encodeRecord(bytes, 0, message, 100, 9_000, message.receivedAt - 500);
+  const size = encodeRecord(bytes, viewOf(bytes), 0, message, 100, 9_000, message.receivedAt - 500);
   assert.ok(size - 256 - 20 - 9 <= 18, `${size}`);
 });
 

@@ -221,7 +221,7 @@ export class EdgeNode {
       deliveredBefore: (stream) => this.#deliveredBefore(stream),
       onSealing: () => {
         this.#sealedAt = performance.now();
-        clock.stage();
+        clock.seal();
       },
       onTurnCut: () => this.turn.schedule(),
       onFlushed: () => this.#onFlushed(),

@@ -28,7 +28,7 @@ export interface BrokerOptions {
   readonly system: SystemOptions | undefined;
   /** Below which sequence all uplinks have delivered a stream; undefined: none reads it. */
   readonly deliveredBefore: (log: LogId) => Sequence | undefined;
-  /** A commit is about to be sealed. */
+  /** A commit is about to be sealed and has all that the broker stages. */
   readonly onSealing: () => void;
   /** There is more to send than may be read in one turn: `endTurn` is to be called once more, after others had theirs. */
   readonly onTurnCut: () => void;

@@ -425,13 +425,13 @@ export class Broker implements StoreEvents {
   }
 
   onSealing(commit: CommitNumber): void {
-    this.#options.onSealing();
     this.retained.stageDirty();
     this.#fanOut.seal(commit);
     this.#waiting.seal();
     this.shared.seal();
     this.queues.onSealing();
     this.consumers.onSealing();
+    this.#options.onSealing();
   }
 
   onFlushed(commit: CommitNumber): void {

@@ -8,8 +8,9 @@
  *                                                         nothing ages by it
  *
  * Time spent off counts when the wall clock was believed before and is believed after, at the start or later in the run:
- * what is missing then is added as a gap to all that is older. On disk, in each commit, under `60 "time"`: version:u8
- * isTrusted:u8 at:f64 trustedAt:f64 trustedWall:f64 (-1: never); and under `60 "gaps"` per gap at:f64 ms:f64.
+ * what is missing then is added as a gap to all that is older. On disk under `60 "time"`: version:u8 isTrusted:u8 at:f64 trustedAt:f64
+ * trustedWall:f64 (-1: never), in each commit that changes small records and else once a second, because records of logs have stamps of
+ * their own that the time goes on from; and under `60 "gaps"` per gap at:f64 ms:f64.
  */
 import type { Clock, Instant } from "../lib/clock.ts";
 import { brokerKey } from "./session-records.ts";
@@ -47,6 +48,8 @@ const GAPS_MAX = 64;
 const STEP_MS = 1_000;
 /** How often the time goes to disk when nothing else does, as long as the time spent off could not be told. */
 const CHECKPOINT_MS = 60_000;
+/** How often it goes with groups that have records of logs and nothing else. */
+const RENEWAL_MS = 1_000;
 
 export class LogTime implements Clock {
   readonly #store: Store;
@@ -63,6 +66,8 @@ export class LogTime implements Clock {
   /** From the log's time to that of the wall clock, as far as known. */
   #wallOffsetMs = 0;
   #stagedAt: number;
+  /** It went to disk in this run. */
+  #wasStaged = false;
 
   /** Reads what is on disk. `steadyMs` is a monotonic clock with any beginning. */
   constructor(store: Store, steadyMs: () => number, readWall: ReadWall) {
@@ -127,10 +132,18 @@ export class LogTime implements Clock {
     return news === "aged";
   }
 
+  /** A group is being sealed and has all but this: the time goes with it where it has to. */
+  seal(): void {
+    // Hot path: per commit. Without it a commit of records alone writes no page of the table of small records.
+    const isRecent = this.#wasStaged && this.now() - this.#stagedAt < RENEWAL_MS;
+    if (this.#store.hasChanges || !isRecent) this.stage();
+  }
+
   /** Goes with the group that is being sealed or open. */
   stage(): void {
     const now = this.now();
     this.#stagedAt = now;
+    this.#wasStaged = true;
     if (this.#isTrusted) this.#trusted = { at: now, wallMs: now + this.#wallOffsetMs };
     this.#store.put("meta", TIME_KEY, encodeTime(now, this.#isTrusted, this.#trusted));
   }

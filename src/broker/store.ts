@@ -92,6 +92,8 @@ export interface Store {
   readonly openCommit: CommitNumber;
   /** Bytes staged or in flight, not yet flushed. */
   readonly pendingBytes: number;
+  /** The open group changes small records. */
+  readonly hasChanges: boolean;
   /** The ordinal that the next record to be sealed gets. */
   readonly nextOrdinal: Ordinal;
   /** Bytes of logs read from the file since it was opened; what is found in memory does not count. */

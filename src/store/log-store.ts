@@ -150,6 +150,10 @@ export class LogStore implements Store {
     return this.#inFlightBytes + this.#group.bytes;
   }
 
+  get hasChanges(): boolean {
+    return this.#group.changes.size > 0;
+  }
+
   /** Bytes in use on disk: all logs, and the tables of sessions and retained messages. */
   get usedBytes(): number {
     return this.#liveBytes + this.#tableSpace.bytes;

@@ -254,6 +254,10 @@ export class MemoryStore implements Store {
     return this.#store.pendingBytes;
   }
 
+  get hasChanges(): boolean {
+    return this.#store.hasChanges;
+  }
+
   get nextOrdinal(): Ordinal {
     return this.#store.nextOrdinal;
   }

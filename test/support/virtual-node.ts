@@ -312,7 +312,7 @@ export class VirtualNode {
       newToken: () => `token-${++this.#tokens}`,
       system: this.#options.system?.(() => this.broker),
       deliveredBefore: (log) => this.#options.deliveredBefore?.(log),
-      onSealing: () => time.stage(),
+      onSealing: () => time.seal(),
       onTurnCut: () => {
         this.#isCut = true;
       },

@@ -288,3 +288,35 @@ test("Within a run nothing is missed, not even when the wall clock is doubted in
   assert.equal(node.time.observe(), false);
   assert.equal(node.time.since(stamp), 0);
 });
+
+test("Records of logs carry the time: it is written with small records, and else once a second.", () => {
+  const stream = { name: "s", filters: ["s/#"], bytesMax: 1_048_576, ageMaxMs: undefined } as const;
+  const node = start({
+    streams: [{ ...stream, messagesMax: undefined, whenFull: "drop-oldest" }],
+  });
+  const written = (): string => {
+    const { meta } = node.disk.tables;
+    const key = node.disk.keys("meta").find((each) => Buffer.from(each).includes("time"));
+    return Buffer.from((key && meta.get(key)) ?? []).toString("hex");
+  };
+  const client = node.connect("p");
+  client.publish("s/1", "x", { qos: 1, packetId: 1 });
+  const first = written();
+  assert.notEqual(first, "");
+  node.advance(500);
+  client.publish("s/1", "x", { qos: 1, packetId: 2 });
+  assert.equal(written(), first, "a record of a log alone, half a second later");
+  client.publish("r/1", "x", { qos: 1, packetId: 3, retain: true });
+  const second = written();
+  assert.notEqual(second, first, "a small record");
+  node.advance(1_500);
+  client.publish("s/1", "x", { qos: 1, packetId: 4 });
+  const third = written();
+  assert.notEqual(third, second, "a record of a log alone, later");
+  node.advance(900);
+  client.publish("s/1", "x", { qos: 1, packetId: 5 });
+  assert.equal(written(), third);
+  const before = node.time.now();
+  node.crash();
+  assert.ok(node.time.now() > before, "behind all stamps");
+});

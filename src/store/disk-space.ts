@@ -20,6 +20,8 @@ export class DiskSpace {
   /** Less than the reserve was free, and not clearly more since. */
   #isLow = false;
   #polledAt = Number.NEGATIVE_INFINITY;
+  /** A group has begun since the clock was looked at. */
+  #isNewGroup = true;
   #bytesSincePoll = 0;
 
   constructor(backing: Backing, reserveBytes: number) {
@@ -33,12 +35,21 @@ export class DiskSpace {
     this.#bytesSincePoll += bytes;
   }
 
+  /** A group is sealed: the next one looks at the clock. */
+  onSealed(): void {
+    this.#isNewGroup = true;
+  }
+
   /** True: less than the reserve is free. `liveBytes`: what the store holds, flushed or not. */
   isFull(liveBytes: number): boolean {
-    const now = performance.now();
-    if (now - this.#polledAt >= POLL_MS || this.#bytesSincePoll >= this.#pollBytes) {
-      this.#polledAt = now;
-      this.#poll(liveBytes);
+    // Hot path: per durable message; a look at the clock per group, or, where nothing is taken and so no group ends, per call.
+    if (this.#isNewGroup || this.#isLow || this.#bytesSincePoll >= this.#pollBytes) {
+      this.#isNewGroup = false;
+      const now = performance.now();
+      if (now - this.#polledAt >= POLL_MS || this.#bytesSincePoll >= this.#pollBytes) {
+        this.#polledAt = now;
+        this.#poll(liveBytes);
+      }
     }
     const enough = this.#isLow ? this.#reserveBytes * LOW_WATERMARK_FACTOR : this.#reserveBytes;
     this.#isLow = this.#bytesFree < enough;

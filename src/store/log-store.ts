@@ -407,6 +407,7 @@ export class LogStore implements Store {
     this.#flight = { commit, group, trims };
     this.#inFlightBytes = group.bytes;
     this.#gathering?.onSealed(group.staged);
+    this.#disk.onSealed();
     this.#group = new Group();
     this.#openCommit++;
     if (this.#disk.lacks(group.bytes, this.usedBytes)) {

@@ -138,7 +138,9 @@ export function recordBytesMax(message: Message): number {
   );
 }
 
-/** Short runs are copied by hand: a view and a call into the engine cost more than they do. */
+/** Runs that are shorter are copied by hand: a view and a call into the engine cost more than they do. */
+const COPIED_BYTES_MAX = 48;
+
 function copy(
   target: Uint8Array,
   at: number,
@@ -147,8 +149,14 @@ function copy(
   end: number,
 ): number {
   const count = end - start;
-  if (count < 96) for (let i = 0; i < count; i++) target[at + i] = source[start + i] ?? 0;
-  else target.set(start === 0 && end === source.length ? source : source.subarray(start, end), at);
+  if (count < COPIED_BYTES_MAX) {
+    for (let i = 0; i < count; i++) target[at + i] = source[start + i] ?? 0;
+  } else if (count === source.length) {
+    target.set(source, at);
+  } else {
+    // Not `subarray`: that of a Buffer goes through three functions more.
+    target.set(new Uint8Array(source.buffer, source.byteOffset + start, count), at);
+  }
   return at + count;
 }
 

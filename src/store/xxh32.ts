@@ -1,4 +1,4 @@
-/** XXH32, the public 32-bit hash, in four lanes of 32-bit words. See docs/decisions/0015 for why it and not CRC-32. */
+/** XXH32, the public 32-bit hash, in four lanes of 32-bit words. See docs/decisions/0016 for why it and not CRC-32. */
 
 const PRIME_1 = 0x9e3779b1 | 0;
 const PRIME_2 = 0x85ebca77 | 0;

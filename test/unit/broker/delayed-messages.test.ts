@@ -102,6 +102,7 @@ test("When time spent off becomes known, very many delayed messages are moved a 
     bench.ms += 200;
     const rows = countRows(bench);
     bench.queues.onAged();
+    assert.ok(rows() <= ROWS_PER_TURN, "in the turn in which it becomes known");
     for (let turns = 0; turns < end && (bench.deadlines.next() ?? 0) < bench.ms + 1_000; turns++) {
       assert.ok(rows() <= ROWS_PER_TURN);
       bench.ms++;

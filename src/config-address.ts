@@ -112,6 +112,11 @@ export function hostAndPort(text: string): Address | undefined {
   return host === undefined || port > 65_535 ? undefined : { host, port };
 }
 
+/** Where to serve HTTP, by that setting; undefined: nowhere. */
+export function httpAddress({ http }: { readonly http: string }): Address | undefined {
+  return http === "off" ? undefined : hostAndPort(http);
+}
+
 /** True for addresses that only this machine reaches: 127.0.0.0/8, ::1, localhost. */
 export function isLoopback(host: string): boolean {
   if (isIPv4(host)) return host.startsWith("127.");

@@ -80,6 +80,10 @@ function typed(text: string, schema: JsonSchema): unknown {
   return text;
 }
 
+/** With all numbers of one length. */
+const byNumber = (variable: string): string =>
+  variable.replace(/\d+/g, (digits) => digits.padStart(4, "0"));
+
 /** What one variable sets, or that it sets nothing. */
 export type EnvironmentSetting =
   | { readonly variable: string; readonly path: SettingPath; readonly value: unknown }
@@ -95,8 +99,8 @@ export function environmentSettings(
 ): EnvironmentSetting[] {
   const settings: EnvironmentSetting[] = [];
   const variables = Object.keys(env).filter((variable) => variable.startsWith(PREFIX));
-  // Whole lists before their elements, elements by number.
-  variables.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  // Whole lists before their elements, elements by number. A comparison by language would load 2 MB of Unicode's tables.
+  variables.sort((a, b) => (byNumber(a) < byNumber(b) ? -1 : 1));
   for (const variable of variables) {
     const text = env[variable];
     if (text === undefined || text === "") continue;

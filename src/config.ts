@@ -5,13 +5,11 @@
 import { readFileSync } from "node:fs";
 import { isMap, LineCounter, type ParsedNode, parseDocument, stringify } from "yaml";
 import type { z } from "zod";
-import { type Address, hostAndPort } from "./config-address.ts";
 import { environmentSettings, type SettingPath } from "./config-environment.ts";
 import { brokenRules } from "./config-rules.ts";
 import { type Config, configJsonSchema, configSchema } from "./config-schema.ts";
 import { durationText, sizeText } from "./config-units.ts";
 
-export { listenerEndpoint } from "./config-address.ts";
 export type { Config, TlsConfig, UplinkConfig } from "./config-schema.ts";
 
 /** What the command line sets; undefined: not given. */
@@ -224,11 +222,6 @@ export function loadConfigAndOrigin(sources: ConfigSources): LoadedConfig {
  */
 export function loadConfig(sources: ConfigSources): Config {
   return loadConfigAndOrigin(sources).config;
-}
-
-/** Where to serve HTTP; undefined: nowhere. */
-export function httpAddress(config: Config): Address | undefined {
-  return config.http === "off" ? undefined : hostAndPort(config.http);
 }
 
 /** Names of settings that nobody may read back. */

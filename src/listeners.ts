@@ -1,6 +1,6 @@
 /** From configuration to listeners: where, with which certificate, within which bounds. */
-import { type Config, listenerEndpoint, type TlsConfig } from "./config.ts";
-import { isLoopback, networkOf } from "./config-address.ts";
+import type { Config, TlsConfig } from "./config.ts";
+import { isLoopback, listenerEndpoint, networkOf } from "./config-address.ts";
 import type { EdgeNode, Traffic } from "./edge-node.ts";
 import { OperatingError } from "./lib/operating-error.ts";
 import { allowsAnonymous } from "./listener-access.ts";

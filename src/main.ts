@@ -5,13 +5,14 @@ import { AccessControl } from "./access/access-control.ts";
 import { adminRoutes } from "./admin-routes.ts";
 import { ADMIN_SOCKET } from "./cli/admin-client.ts";
 import { ExitCode } from "./cli/exit-code.ts";
-import { type Config, httpAddress } from "./config.ts";
+import type { Config } from "./config.ts";
+import { httpAddress } from "./config-address.ts";
 import { EdgeNode } from "./edge-node.ts";
 import { OperatingError } from "./lib/operating-error.ts";
 import { Listeners } from "./listeners.ts";
 import { AdminServer } from "./net/admin-server.ts";
 import { type HttpServer, startHttpServer } from "./net/http-server.ts";
-import { letYoungGrow } from "./start-memory.ts";
+import { letOptimize, letYoungGrow } from "./start-memory.ts";
 import { type DataFolder, openDataFolder } from "./store/data-folder.ts";
 import { StoreWatch } from "./store-watch.ts";
 import { createLog, type Log } from "./telemetry/log.ts";
@@ -40,6 +41,7 @@ export async function serve(
   config: Config,
   explicit: { readonly httpGiven: boolean },
 ): Promise<number> {
+  letOptimize();
   const log = createLog(config.log.level);
   // Nothing that the broker makes is for others.
   process.umask(0o077);
@@ -114,7 +116,7 @@ class Server {
   }
 
   async open(): Promise<void> {
-    const access = new AccessControl(this.#config.access, this.#log);
+    const access = await openAccess(this.#config, this.#log);
     this.#access = access;
     const folder = openDataFolder(this.#config.data);
     this.#folder = folder;
@@ -229,6 +231,13 @@ class Server {
     renameSync(`${path}.new`, path);
     process.stdout.write(`ready pid=${process.pid} ${[...urls, http ?? ""].join(" ").trim()}\n`);
   }
+}
+
+/** What reads rules brings a parser of YAML and a schema along: loaded only where there are rules. */
+async function openAccess({ access }: Config, log: Log): Promise<AccessControl> {
+  if (access.rulesFile === undefined) return new AccessControl(access, log, () => []);
+  const { readRules } = await import("./access/rules-file.ts");
+  return new AccessControl(access, log, readRules);
 }
 
 const runFileOf = (folder: DataFolder): string => join(folder.path, "rillmq.json");

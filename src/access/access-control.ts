@@ -11,7 +11,6 @@ import { watchFiles } from "../files/file-watch.ts";
 import { LogThrottle } from "./log-throttle.ts";
 import { PasswordAuthenticator } from "./password-authenticator.ts";
 import { PasswordVerifier } from "./password-verifier.ts";
-import { readRules } from "./rules-file.ts";
 import { ScramAuthenticator } from "./scram-authenticator.ts";
 import { readSecret, SECRET_BYTES } from "./secret-file.ts";
 import { formatUser, isWorldReadable, readUsers, type Users } from "./users-file.ts";
@@ -29,6 +28,9 @@ export type AccessLog = (
   event: string,
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
+
+/** Reads a rules file; throws OperatingError `rules-file-damaged`. */
+export type RulesReader = (path: string) => readonly Rule[];
 
 /** Who is to act when what is in force changes. */
 export interface AccessListener {
@@ -56,6 +58,7 @@ export class AccessControl {
   readonly authorization: Authorization;
   readonly #settings: AccessSettings;
   readonly #log: AccessLog;
+  readonly #readRules: RulesReader;
   readonly #passwords: PasswordAuthenticator;
   readonly #scram: ScramAuthenticator;
   readonly #stops: (() => void)[] = [];
@@ -64,13 +67,14 @@ export class AccessControl {
   #listener: AccessListener | undefined;
 
   /**
-   * Reads the files.
+   * Reads the files. `readRules` is handed in because it brings a parser of YAML along: it is asked only where there is a rules file.
    * @throws OperatingError `users-file-damaged`, `rules-file-damaged`
    */
-  constructor(settings: AccessSettings, log: AccessLog) {
+  constructor(settings: AccessSettings, log: AccessLog, readRules: RulesReader) {
     const { usersFile, rulesFile } = settings;
     this.#settings = settings;
     this.#log = log;
+    this.#readRules = readRules;
     // Before they are read, so that no change is missed.
     this.#watch(usersFile, (path) => this.#reloadUsers(path));
     this.#watch(rulesFile, (path) => this.#reloadRules(path));
@@ -151,7 +155,7 @@ export class AccessControl {
 
   #reloadRules(path: string): void {
     try {
-      this.#rules = readRules(path);
+      this.#rules = this.#readRules(path);
     } catch (error) {
       this.#keepOld("rules", error);
       return;

@@ -1,16 +1,17 @@
 import type { Command } from "commander";
+import type { LoadedConfig } from "../config.ts";
 import { addConfigOptions, type ConfigOptions, readConfig } from "./config-options.ts";
 import { ExitCode } from "./exit-code.ts";
 
-async function runServe(options: ConfigOptions): Promise<number> {
-  const loaded = await readConfig(options);
-  if (loaded === undefined) return ExitCode.usage;
-  const { serve } = await import("../main.ts");
-  return serve(loaded.config, { httpGiven: loaded.isHttpGiven });
-}
+/** What is done with the configuration of a broker; the exit code. */
+export type Serve = (loaded: LoadedConfig) => Promise<number>;
 
 /** `rillmq serve`: the broker, until SIGTERM or SIGINT. */
-export function addServeCommand(program: Command, done: (exitCode: number) => void): void {
+export function addServeCommand(
+  program: Command,
+  done: (exitCode: number) => void,
+  serve: Serve,
+): void {
   addConfigOptions(program.command("serve"))
     .summary("run the broker")
     .description(
@@ -20,5 +21,8 @@ export function addServeCommand(program: Command, done: (exitCode: number) => vo
         "Logs go to standard error. Flags go over RILLMQ_… variables, these over the file.",
       ].join("\n"),
     )
-    .action(async (options: ConfigOptions) => done(await runServe(options)));
+    .action(async (options: ConfigOptions) => {
+      const loaded = await readConfig(options);
+      done(loaded === undefined ? ExitCode.usage : await serve(loaded));
+    });
 }

@@ -1,6 +1,5 @@
-import { createRequire } from "node:module";
-import { isatty } from "node:tty";
-import { type DestinationStream, destination, pino } from "pino";
+import { type LogLines, standardError } from "./standard-error.ts";
+import { utcText } from "./utc-text.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -14,7 +13,7 @@ export type Log = (
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
 
-const STANDARD_ERROR = 2;
+const RANKS: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
 
 /** What an operator needs of an error; its stack is in the entry of a crash alone. */
 function described(error: unknown): unknown {
@@ -23,30 +22,17 @@ function described(error: unknown): unknown {
   return { name: error.name, message: error.message, ...(code === undefined ? {} : { code }) };
 }
 
-/** Loaded for people only: it costs the start of a service 50 ms. Undefined where it was left out, as in the image. */
-function loadPretty(): typeof import("pino-pretty").PinoPretty | undefined {
-  try {
-    const require = createRequire(import.meta.url);
-    return (require("pino-pretty") as typeof import("pino-pretty")).PinoPretty;
-  } catch {
-    return undefined;
-  }
-}
+const shown = (_key: string, value: unknown): unknown =>
+  typeof value === "bigint" ? String(value) : value;
 
-function standardError(): DestinationStream {
-  const pretty = isatty(STANDARD_ERROR) ? loadPretty() : undefined;
-  if (pretty !== undefined) {
-    return pretty({
-      colorize: true,
-      destination: STANDARD_ERROR,
-      messageKey: "event",
-      sync: true,
-    });
+/** The fields as JSON without braces. An entry is written even when its fields cannot be: it may be the last one. */
+function fieldsText(fields: Readonly<Record<string, unknown>>): string {
+  const plain = "error" in fields ? { ...fields, error: described(fields["error"]) } : fields;
+  try {
+    return JSON.stringify(plain, shown).slice(1, -1);
+  } catch (error) {
+    return `"unshown":${JSON.stringify(String(error))}`;
   }
-  const stream = destination({ fd: STANDARD_ERROR, sync: true });
-  // Nobody reads any more: that is no reason to stop brokering.
-  stream.on("error", () => undefined);
-  return stream;
 }
 
 /**
@@ -54,20 +40,12 @@ function standardError(): DestinationStream {
  * written before the call returns. Entries below `level` are dropped. Goes to standard error unless told otherwise, readable for humans
  * when that is a terminal.
  */
-export function createLog(level: LogLevel, to: DestinationStream = standardError()): Log {
-  const logger = pino(
-    {
-      level,
-      base: null,
-      messageKey: "event",
-      timestamp: () => `,"time":"${new Date().toISOString()}"`,
-      formatters: { level: (label) => ({ level: label }) },
-      serializers: { error: described },
-    },
-    to,
-  );
+export function createLog(level: LogLevel, to: LogLines = standardError()): Log {
+  const least = RANKS[level];
   return (entryLevel, event, fields) => {
-    if (fields === undefined) logger[entryLevel](event);
-    else logger[entryLevel](fields, event);
+    if (RANKS[entryLevel] < least) return;
+    const text = fields === undefined ? "" : fieldsText(fields);
+    const head = `{"level":"${entryLevel}","time":"${utcText(Date.now())}"`;
+    to.write(`${head}${text === "" ? "" : `,${text}`},"event":${JSON.stringify(event)}}\n`);
   };
 }

@@ -11,11 +11,10 @@ import {
   type ConfigMistake,
   type ConfigSources,
   configText,
-  httpAddress,
-  listenerEndpoint,
   loadConfig,
   loadConfigAndOrigin,
 } from "../../src/config.ts";
+import { httpAddress, listenerEndpoint } from "../../src/config-address.ts";
 import { environmentSettings, variableOf } from "../../src/config-environment.ts";
 import { configJsonSchema, type JsonSchema } from "../../src/config-schema.ts";
 

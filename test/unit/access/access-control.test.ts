@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import { AccessControl, runningMax } from "../../../src/access/access-control.ts";
 import { LogThrottle } from "../../../src/access/log-throttle.ts";
 import { formatPasswordHash, hashPassword } from "../../../src/access/password-hash.ts";
+import { readRules } from "../../../src/access/rules-file.ts";
 import { formatScramVerifier, scramVerifierOf } from "../../../src/access/scram-verifier.ts";
 import type { AuthenticationOutcome } from "../../../src/broker/authenticator.ts";
 import { eventually } from "../../support/json-process.ts";
@@ -50,6 +51,7 @@ class Fixture {
         verifiedForMs: 60_000,
       },
       (level, event, fields) => this.logged.push(`${level} ${event} ${JSON.stringify(fields)}`),
+      readRules,
     );
     this.control.listen({
       onPolicyChanged: () => {

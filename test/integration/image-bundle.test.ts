@@ -79,13 +79,14 @@ test("the bundle has the clients of the command line, too", async (t) => {
   assert.deepEqual([status, stderr], [0, ""]);
 });
 
-test("the bundle is one entry with its parts, two native files and the licences of what is inside", (t) => {
+test("the bundle is one entry with its parts, the thread that reads the configuration, two native files and the licences of what is inside", (t) => {
   const folder = install(t);
   const files = readdirSync(join(folder, "app")).filter((file) => !/^rillmq-\w+\.js$/.test(file));
   assert.deepEqual(files.sort(), [
     "LICENSE",
     "NOTICE",
     "THIRD-PARTY-LICENSES",
+    "config-worker.js",
     "fs-native-extensions.node",
     "lmdb.node",
     "package.json",

@@ -34,7 +34,7 @@ async function probe(where: string): Promise<Presence> {
     return {
       isPresent: true,
       version,
-      conditions: `${conditions}, max_inflight_messages 100 (RillMQ: 100 from a publisher, 256 to a subscriber), set_tcp_nodelay true`,
+      conditions: `${conditions}, max_inflight_messages 256 (as many as RillMQ sends to a subscriber), set_tcp_nodelay true`,
     };
   }
   return { isPresent: false, reason: "not installed" };
@@ -54,7 +54,7 @@ async function start(
     `persistence_location ${folder}/`,
     "max_queued_messages 0",
     // With its default of 20 it closes publishers that have more QoS 2 messages outstanding.
-    "max_inflight_messages 100",
+    "max_inflight_messages 256",
     "set_tcp_nodelay true",
     "connection_messages false",
     "log_type error",

@@ -10,6 +10,7 @@ import {
 import { isPatternFilter } from "../broker/pattern-topics.ts";
 import { isTopicFilter, isTopicName, levelCount, type Topic } from "../broker/topic.ts";
 import { after, type Clock, type Instant } from "../lib/clock.ts";
+import { copyBytes } from "../lib/copy-bytes.ts";
 import type { Content } from "./frame.ts";
 import type { NativeOptions } from "./native-options.ts";
 import { Refusal } from "./refusal.ts";
@@ -82,7 +83,7 @@ function propertiesOf(content: Content): MessageProperties | undefined {
     ...(contentType === undefined ? {} : { contentType }),
     ...(properties === undefined ? {} : { userProperties: properties }),
     ...(responseTopic === undefined ? {} : { responseTopic }),
-    ...(correlation === undefined ? {} : { correlationData: correlation.slice() }),
+    ...(correlation === undefined ? {} : { correlationData: copyBytes(correlation) }),
   };
 }
 

@@ -57,7 +57,7 @@ function targetText(report: SuiteReport): string[] {
   if (rows.length === 0) return [];
   return [
     "## Against the targets",
-    "Median (range) of the rounds; a ratio is that of one round. Why a target is missed, with profiles, and what was tried is in " +
+    "Median (range) of the rounds; a ratio is that of one round; MB and KB are powers of 1,024. Why a target is missed, with profiles, and what was tried is in " +
       "[performance-notes.md](performance-notes.md).",
     markdownTable([["Scenario", "What", "Target", "Measured", ""], ...rows]),
   ];

@@ -45,8 +45,8 @@ const atMost = (
 ): SuiteTarget => ({ scenario, figure, what, own: "rillmq", over, bound: "at most", limit });
 
 const mosquitto = { peer: "mosquitto" } as const;
-const MB = { name: "MB", size: 1_000_000 } as const;
-const KB = { name: "KB", size: 1_000 } as const;
+const MB = { name: "MB", size: 1_048_576 } as const;
+const KB = { name: "KB", size: 1_024 } as const;
 
 /** All targets, in the order of the report. */
 const TARGETS: readonly SuiteTarget[] = [

@@ -15,7 +15,7 @@ export interface HttpServerOptions {
   /** False when the store has failed for good. */
   readonly isHealthy: () => boolean;
   /** The metrics in the text format of Prometheus. */
-  readonly metrics: { readonly contentType: string; text(): string };
+  readonly metrics: { readonly contentType: string; text(): Promise<string> };
 }
 
 export interface HttpServer {
@@ -41,11 +41,11 @@ function respond(response: ServerResponse, status: number, text: string, type = 
   response.end(response.req.method === "HEAD" ? undefined : text);
 }
 
-function handle(
+async function handle(
   options: HttpServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
-): void {
+): Promise<void> {
   const path = (request.url ?? "").split("?", 1)[0];
   if (path !== "/healthz" && path !== "/readyz" && path !== "/metrics") {
     respond(response, 404, "not found: /healthz, /readyz and /metrics are here\n");
@@ -63,7 +63,7 @@ function handle(
     const isReady = options.isReady();
     respond(response, isReady ? 200 : 503, isReady ? "ready\n" : "not ready\n");
   } else {
-    respond(response, 200, options.metrics.text(), options.metrics.contentType);
+    respond(response, 200, await options.metrics.text(), options.metrics.contentType);
   }
 }
 
@@ -93,12 +93,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       keepAliveTimeout: IDLE_TIMEOUT_MS,
     },
     (request, response) => {
-      try {
-        handle(options, request, response);
-      } catch {
+      handle(options, request, response).catch(() => {
         if (response.headersSent) response.destroy();
         else respond(response, 500, "the metrics could not be collected\n");
-      }
+      });
     },
   );
   server.maxConnections = CONNECTIONS_MAX;

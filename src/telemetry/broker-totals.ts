@@ -177,7 +177,7 @@ const TOTALS: readonly Total[] = [
 /** What the broker counted, each total with its labels. */
 export function addBrokerTotals(collected: Collected, source: MetricsSource): void {
   for (const { name, help, label, parts } of TOTALS) {
-    collected.counter(name, help, () => {
+    collected.counter(name, help, label === undefined ? [] : [label], () => {
       const counters = source.counters();
       return parts.map(([counter, value]): Sample => {
         return [counters[counter], label === undefined ? {} : { [label]: value ?? "" }];

@@ -10,26 +10,31 @@ export function addConsumers(collected: Collected, source: MetricsSource): void 
   collected.gauge(
     "rillmq_consumer_members",
     "Connections that take records of a durable consumer.",
+    ["stream", "consumer"],
     byConsumer(({ members }) => members),
   );
   collected.gauge(
     "rillmq_consumer_lag_seconds",
     "Age of the oldest record that a durable consumer has not settled; 0: there is none.",
+    ["stream", "consumer"],
     byConsumer(({ lagSeconds }) => lagSeconds),
   );
   collected.gauge(
     "rillmq_consumer_lag_messages",
     "Records that a durable consumer has not settled.",
+    ["stream", "consumer"],
     byConsumer(({ lag }) => lag),
   );
   collected.gauge(
     "rillmq_consumer_unacked_messages",
     "Of them, those that were delivered.",
+    ["stream", "consumer"],
     byConsumer(({ unacked }) => unacked),
   );
   collected.gauge(
     "rillmq_consumer_held_messages",
     "Of them, those given up that wait for room in the dead letter stream.",
+    ["stream", "consumer"],
     byConsumer(({ held }) => held),
   );
 }

@@ -2,9 +2,10 @@
  * Metrics for Prometheus. The hot path counts in plain numbers; here they are read when somebody asks. Only flushes are observed as they
  * happen, one call per commit.
  */
+import { Histogram } from "prom-client";
 import { addBrokerTotals } from "./broker-totals.ts";
 import { addClients } from "./client-metrics.ts";
-import { Collected, Histogram } from "./collected.ts";
+import { Collected } from "./collected.ts";
 import { addConsumers } from "./consumer-metrics.ts";
 import type { MetricsSource } from "./metrics-source.ts";
 import { addPatternTotals } from "./pattern-metrics.ts";
@@ -17,7 +18,7 @@ import { addUplinks } from "./uplink-metrics.ts";
 export interface Metrics {
   readonly contentType: string;
   /** The metrics in the text format of Prometheus. */
-  text(): string;
+  text(): Promise<string>;
   /** A commit took this long from seal to flushed. */
   observeFlush(seconds: number): void;
 }
@@ -37,12 +38,16 @@ export function createMetrics(source: MetricsSource): Metrics {
   addPatternTotals(collected, source);
   addUplinks(collected, source);
   addProcess(collected);
-  const flush = new Histogram(FLUSH_BUCKETS_SECONDS);
-  const help = "How long commits took from seal to flushed.";
-  collected.histogram("rillmq_flush_seconds", help, flush);
+  const { registry } = collected;
+  const flush = new Histogram({
+    name: "rillmq_flush_seconds",
+    help: "How long commits took from seal to flushed.",
+    buckets: FLUSH_BUCKETS_SECONDS,
+    registers: [registry],
+  });
   return {
-    contentType: "text/plain; version=0.0.4; charset=utf-8",
-    text: () => collected.text(),
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
     observeFlush: (seconds) => flush.observe(seconds),
   };
 }

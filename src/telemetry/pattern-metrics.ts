@@ -24,11 +24,13 @@ export function addPatternTotals(collected: Collected, source: MetricsSource): v
   collected.counter(
     "rillmq_pattern_messages_total",
     "Messages that came into streams and queues, requests and replies, and those handed out of them.",
+    ["pattern", "direction"],
     inAndOut("messagesIn", "messagesOut"),
   );
   collected.counter(
     "rillmq_pattern_payload_bytes_total",
     "Bytes of their payloads.",
+    ["pattern", "direction"],
     inAndOut("bytesIn", "bytesOut"),
   );
   const settled = (): (readonly ["stream" | "queue", PatternCounts])[] => {
@@ -41,11 +43,13 @@ export function addPatternTotals(collected: Collected, source: MetricsSource): v
   collected.counter(
     "rillmq_redeliveries_total",
     "Messages of queues and records of durable consumers handed out not for the first time.",
+    ["pattern"],
     () => settled().map(([pattern, { redelivered }]): Sample => [redelivered, { pattern }]),
   );
   collected.counter(
     "rillmq_settlements_total",
     "What became of messages of queues and records of durable consumers that were handed out.",
+    ["pattern", "how"],
     () =>
       settled().flatMap(([pattern, counts]) =>
         SETTLEMENTS.map(([field, how]): Sample => [counts[field], { pattern, how }]),
@@ -54,15 +58,16 @@ export function addPatternTotals(collected: Collected, source: MetricsSource): v
   collected.gauge(
     "rillmq_deliveries_outstanding",
     "Messages of queues and records of durable consumers in somebody's hands, or rejected with a delay.",
+    ["pattern"],
     () => [
       [sumOf(source.queues(), ({ inflight }) => inflight), { pattern: "queue" }],
       [sumOf(source.consumers(), ({ unacked }) => unacked), { pattern: "stream" }],
     ],
   );
-  collected.gauge("rillmq_requests_waiting", "Requests without reply yet.", () => [
+  collected.gauge("rillmq_requests_waiting", "Requests without reply yet.", [], () => [
     [source.requests().waiting],
   ]);
-  collected.gauge("rillmq_reply_cache_bytes", "Bytes of replies kept under a key.", () => [
+  collected.gauge("rillmq_reply_cache_bytes", "Bytes of replies kept under a key.", [], () => [
     [source.requests().cacheBytes],
   ]);
 }

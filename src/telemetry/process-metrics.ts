@@ -14,25 +14,25 @@ function openFiles(): number {
 export function addProcess(collected: Collected): void {
   const started = Date.now() / 1_000 - process.uptime();
   const { version } = process;
-  collected.gauge("nodejs_version_info", "Node.js version.", () => [[1, { version }]]);
-  collected.gauge("process_start_time_seconds", "Start of the process, Unix time.", () => [
+  collected.gauge("nodejs_version_info", "Node.js version.", ["version"], () => [[1, { version }]]);
+  collected.gauge("process_start_time_seconds", "Start of the process, Unix time.", [], () => [
     [started],
   ]);
   const cpu = process.cpuUsage.bind(process);
-  collected.counter("process_cpu_seconds_total", "Processor time.", () => [
+  collected.counter("process_cpu_seconds_total", "Processor time.", [], () => [
     [(cpu().user + cpu().system) / 1e6],
   ]);
-  collected.counter("process_cpu_user_seconds_total", "Of it, in user mode.", () => [
+  collected.counter("process_cpu_user_seconds_total", "Of it, in user mode.", [], () => [
     [cpu().user / 1e6],
   ]);
-  collected.gauge("process_resident_memory_bytes", "Resident memory.", () => [
+  collected.gauge("process_resident_memory_bytes", "Resident memory.", [], () => [
     [process.memoryUsage.rss()],
   ]);
-  collected.gauge("nodejs_heap_used_bytes", "Used part of the JavaScript heap.", () => [
+  collected.gauge("nodejs_heap_used_bytes", "Used part of the JavaScript heap.", [], () => [
     [process.memoryUsage().heapUsed],
   ]);
-  collected.gauge("process_open_fds", "Open file descriptors.", () => [[openFiles()]]);
-  collected.counter("nodejs_eventloop_active_seconds_total", "Time the loop worked.", () => [
+  collected.gauge("process_open_fds", "Open file descriptors.", [], () => [[openFiles()]]);
+  collected.counter("nodejs_eventloop_active_seconds_total", "Time the loop worked.", [], () => [
     [performance.eventLoopUtilization().active / 1_000],
   ]);
 }

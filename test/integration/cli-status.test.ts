@@ -22,7 +22,7 @@ const serveHealth = (state: { isReady: boolean; isHealthy: boolean }) =>
     fallBackToFreePort: false,
     isReady: () => state.isReady,
     isHealthy: () => state.isHealthy,
-    metrics: { contentType: "text/plain", text: () => "" },
+    metrics: { contentType: "text/plain", text: () => Promise.resolve("") },
   });
 
 test("status without a broker says so and ends with 1", async () => {

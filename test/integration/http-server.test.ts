@@ -10,7 +10,7 @@ const OPTIONS: HttpServerOptions = {
   fallBackToFreePort: false,
   isReady: () => true,
   isHealthy: () => true,
-  metrics: { contentType: "text/plain; version=0.0.4", text: () => "up 1\n" },
+  metrics: { contentType: "text/plain; version=0.0.4", text: () => Promise.resolve("up 1\n") },
 };
 
 async function ask(url: string, path: string, method = "GET"): Promise<[number, string]> {
@@ -53,9 +53,7 @@ test("other paths are not found, other methods not allowed, HEAD has no text", a
 });
 
 test("metrics that cannot be collected are an error of that request alone", async () => {
-  const text = (): string => {
-    throw new Error("no");
-  };
+  const text = (): Promise<string> => Promise.reject(new Error("no"));
   const server = await startHttpServer({ ...OPTIONS, metrics: { contentType: "x/y", text } });
   try {
     assert.equal((await ask(server.url, "/metrics"))[0], 500);

@@ -41,24 +41,6 @@ test("an error is shown by name, message and code, a text as it is", () => {
   assert.equal(lines[1]?.["error"], "no route");
 });
 
-test("an entry whose fields JSON cannot hold is written all the same", () => {
-  const { log, lines } = logged("info");
-  const circle: Record<string, unknown> = {};
-  circle["self"] = circle;
-  log("error", "bug", { circle });
-  log("info", "counted", { count: 12n, missing: undefined });
-  assert.equal(lines[0]?.["event"], "bug");
-  assert.match(String(lines[0]?.["unshown"]), /circular/);
-  assert.deepEqual(
-    Object.entries(lines[1] ?? {}).filter(([name]) => name !== "time"),
-    [
-      ["level", "info"],
-      ["count", "12"],
-      ["event", "counted"],
-    ],
-  );
-});
-
 test("the time of an entry is that of Date.toISOString", () => {
   for (const ms of [0, 951_782_399_999, 1_700_000_000_005, 253_402_300_799_999]) {
     assert.equal(utcText(ms), new Date(ms).toISOString());

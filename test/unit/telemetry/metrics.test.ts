@@ -96,11 +96,11 @@ test("metrics show what the source says at the time of the scrape", async () => 
   const state = { uplink: "connecting" };
   const metrics = createMetrics(sourceOf(counters, state));
   counters.messagesReceivedQos1 = 41;
-  metrics.text();
+  await metrics.text();
   counters.messagesReceivedQos1 = 42;
   counters.droppedSlowSubscriber = 4;
   state.uplink = "streaming";
-  const samples = samplesOf(metrics.text());
+  const samples = samplesOf(await metrics.text());
   const expected: Record<string, number> = {
     rillmq_connections: 3,
     'rillmq_connections_dropped_total{reason="write-stalled"}': 6,
@@ -160,7 +160,7 @@ test("flushes fall into the histogram's buckets", async () => {
   const metrics = createMetrics(sourceOf(new Counters(), { uplink: "paused" }));
   metrics.observeFlush(0.0015);
   metrics.observeFlush(0.3);
-  const samples = samplesOf(metrics.text());
+  const samples = samplesOf(await metrics.text());
   assert.equal(samples.get('rillmq_flush_seconds_bucket{le="0.001"}'), 0);
   assert.equal(samples.get('rillmq_flush_seconds_bucket{le="0.002"}'), 1);
   assert.equal(samples.get('rillmq_flush_seconds_bucket{le="0.5"}'), 2);
@@ -175,7 +175,7 @@ test("every counter of the broker is in a metric", async () => {
     counters[name] = 1_000_000 + i;
   });
   const metrics = createMetrics(sourceOf(counters, { uplink: "paused" }));
-  const values = new Set(samplesOf(metrics.text()).values());
+  const values = new Set(samplesOf(await metrics.text()).values());
   for (const name of names) assert.ok(values.has(counters[name]), `${name} is shown nowhere`);
 });
 
@@ -192,7 +192,7 @@ test("everything that is counted of queues and streams is in a metric", async ()
   }
   patterns.request.countIn({ payloadStart: 0, payloadEnd: 7 } as Message);
   const metrics = createMetrics(sourceOf(new Counters(), { uplink: "paused" }, patterns));
-  const samples = samplesOf(metrics.text());
+  const samples = samplesOf(await metrics.text());
   const values = new Set(samples.values());
   for (const value of expected) assert.ok(values.has(value), `${value - 1_000_001}`);
   const bytes = 'rillmq_pattern_payload_bytes_total{pattern="request",direction="in"}';

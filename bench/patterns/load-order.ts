@@ -1,7 +1,7 @@
 /** What the bench tells the process of its load generator, and what that answers; over the channel of `child_process.fork`. */
 
 /** What is measured. */
-export type Pattern = "queue" | "append" | "consume" | "requests";
+export type Pattern = "queue" | "queue-windows" | "append" | "consume" | "requests";
 
 /** The first message: whom to load, over two connections. */
 export interface Target {
@@ -46,3 +46,6 @@ export interface Load {
 
 /** Bytes of every payload. */
 export const PAYLOAD_BYTES = 256;
+
+/** With windows: so many times what is outstanding may be in the queue, so that a sender that is faster does not fill the disk. */
+export const BACKLOG_FACTOR = 10;

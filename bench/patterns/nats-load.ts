@@ -6,7 +6,7 @@ import {
   StorageType,
 } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { type Load, PAYLOAD_BYTES, type Pattern } from "./load-order.ts";
+import { BACKLOG_FACTOR, type Load, PAYLOAD_BYTES, type Pattern } from "./load-order.ts";
 import { NatsLink } from "./nats-link.ts";
 
 const payload = Buffer.alloc(PAYLOAD_BYTES, 0x61);
@@ -31,6 +31,10 @@ function pull(stream: string, consumer: string, batch: number): Buffer {
   const subject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
   return publication(subject, "inbox.delivered", Buffer.from(request));
 }
+
+/** Of a delivery; it is answered. */
+const acknowledgement = (reply: Buffer): Buffer =>
+  Buffer.from(`PUB ${reply.toString("latin1")} inbox.settled 4\r\n+ACK\r\n`);
 
 /** JetStream under load: one connection publishes and asks, the other receives, reads and answers. Streams are made by its own client. */
 export class NatsLoad implements Load {
@@ -71,6 +75,7 @@ export class NatsLoad implements Load {
   ): Promise<void> {
     this.#isStopping = false;
     if (pattern === "queue") await this.#queue(outstanding, finished);
+    else if (pattern === "queue-windows") await this.#queueWindows(outstanding, finished);
     else if (pattern === "append") await this.#append(outstanding, finished);
     else if (pattern === "consume") await this.#consume(finished);
     else this.#requests(finished);
@@ -105,18 +110,23 @@ export class NatsLoad implements Load {
     for (let i = 0; i < outstanding; i++) this.#sender.send(publish);
   }
 
-  async #queue(outstanding: number, finished: (count: number) => void): Promise<void> {
+  async #addQueue(name: string, ackPendingMax?: number): Promise<void> {
     await this.#streams.streams.add({
-      name: "queue",
-      subjects: ["queue"],
+      name,
+      subjects: [name],
       retention: RetentionPolicy.Workqueue,
       storage: StorageType.File,
     });
-    await this.#streams.consumers.add("queue", {
+    await this.#streams.consumers.add(name, {
       durable_name: "worker",
       ack_policy: AckPolicy.Explicit,
       ack_wait: NANOS_PER_MINUTE,
+      ...(ackPendingMax === undefined ? {} : { max_ack_pending: ackPendingMax }),
     });
+  }
+
+  async #queue(outstanding: number, finished: (count: number) => void): Promise<void> {
+    await this.#addQueue("queue");
     const publish = publication("queue", "inbox.answers", payload);
     const half = Math.ceil(outstanding / 2);
     let received = 0;
@@ -128,13 +138,48 @@ export class NatsLoad implements Load {
         return;
       }
       if (reply === undefined) return;
-      this.#receiver.send(
-        Buffer.from(`PUB ${reply.toString("latin1")} inbox.settled 4\r\n+ACK\r\n`),
-      );
+      this.#receiver.send(acknowledgement(reply));
       if (++received % half === 0) this.#receiver.send(pull("queue", "worker", half));
     };
     this.#receiver.send(pull("queue", "worker", half * 2));
     this.#begin(outstanding, publish);
+  }
+
+  /** A publisher with so many unanswered messages, and a consumer with so many unacknowledged ones, each at its own pace. */
+  async #queueWindows(outstanding: number, finished: (count: number) => void): Promise<void> {
+    await this.#addQueue("windows", outstanding);
+    const publish = publication("windows", "inbox.answers", payload);
+    let unanswered = 0;
+    const topUp = (): void => {
+      if (this.#isStopping) {
+        if (this.#underWay === 0) this.#onIdle();
+        return;
+      }
+      while (unanswered < outstanding && this.#underWay < outstanding * BACKLOG_FACTOR) {
+        unanswered++;
+        this.#underWay++;
+        this.#sender.send(publish);
+      }
+    };
+    this.#sender.onMessage = () => {
+      unanswered--;
+      topUp();
+    };
+    const half = Math.ceil(outstanding / 2);
+    let received = 0;
+    this.#receiver.onMessage = (sid, reply) => {
+      if (sid === SETTLED) {
+        this.#underWay--;
+        finished(1);
+        topUp();
+        return;
+      }
+      if (reply === undefined) return;
+      this.#receiver.send(acknowledgement(reply));
+      if (++received % half === 0) this.#receiver.send(pull("windows", "worker", half));
+    };
+    this.#receiver.send(pull("windows", "worker", half * 2));
+    topUp();
   }
 
   async #append(outstanding: number, finished: (count: number) => void): Promise<void> {

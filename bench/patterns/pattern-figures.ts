@@ -24,12 +24,18 @@ export interface PatternRun {
   readonly p99Ms: number | undefined;
 }
 
-export const PATTERNS: readonly Pattern[] = ["queue", "append", "consume", "requests"];
+export const PATTERNS: readonly Pattern[] = [
+  "queue",
+  "queue-windows",
+  "append",
+  "consume",
+  "requests",
+];
 
 /** What one run of all patterns on one server brought. */
 export type PatternFigures = Readonly<Record<Pattern, PatternRun>>;
 
-/** Messages sent and not finished at a time. */
+/** Messages sent and not finished at a time; with windows those of the sender and those of the receiver. */
 export const OUTSTANDING = 100;
 
 /** How long. */
@@ -50,10 +56,11 @@ export async function measurePatterns(
   try {
     generator = await LoadGenerator.start(running.target);
     const queue = await measure(running, generator, "queue", timing);
+    const windows = await measure(running, generator, "queue-windows", timing);
     const append = await measure(running, generator, "append", timing);
     const consume = await measure(running, generator, "consume", timing);
     const requests = await measure(running, generator, "requests", timing);
-    return { queue, append, consume, requests };
+    return { queue, "queue-windows": windows, append, consume, requests };
   } finally {
     generator?.stop();
     await running.server.stop();

@@ -11,7 +11,7 @@ interface Row {
 }
 
 const ROWS: readonly Row[] = [
-  { title: "queue: send, receive, ack /s", pattern: "queue", figure: "perSecond" },
+  { title: "queue, 100 in all: /s", pattern: "queue", figure: "perSecond" },
   { title: "  server µs/message", pattern: "queue", figure: "serverUs" },
   { title: "  server load, cores", pattern: "queue", figure: "serverLoad" },
   { title: "  share of time in syncs", pattern: "queue", figure: "syncShare" },
@@ -19,6 +19,12 @@ const ROWS: readonly Row[] = [
   { title: "  share of time in commits", pattern: "queue", figure: "commitShare" },
   { title: "  generator µs/message", pattern: "queue", figure: "generatorUs" },
   { title: "  generator load, cores", pattern: "queue", figure: "generatorLoad" },
+  { title: "queue, windows of 100: /s", pattern: "queue-windows", figure: "perSecond" },
+  { title: "  server µs/message", pattern: "queue-windows", figure: "serverUs" },
+  { title: "  server load, cores", pattern: "queue-windows", figure: "serverLoad" },
+  { title: "  share of time in syncs", pattern: "queue-windows", figure: "syncShare" },
+  { title: "  share of time in commits", pattern: "queue-windows", figure: "commitShare" },
+  { title: "  generator load, cores", pattern: "queue-windows", figure: "generatorLoad" },
   { title: "stream: append /s", pattern: "append", figure: "perSecond" },
   { title: "  server µs/message", pattern: "append", figure: "serverUs" },
   { title: "  share of time in syncs", pattern: "append", figure: "syncShare" },

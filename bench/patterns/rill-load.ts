@@ -1,4 +1,4 @@
-import { type Load, PAYLOAD_BYTES, type Pattern } from "./load-order.ts";
+import { BACKLOG_FACTOR, type Load, PAYLOAD_BYTES, type Pattern } from "./load-order.ts";
 import { maskedFrame, NO_EVENTS, type RillEvents, RillLink } from "./rill-link.ts";
 
 const payload = Buffer.alloc(PAYLOAD_BYTES, 0x61);
@@ -44,6 +44,7 @@ export class RillLoad implements Load {
   ): Promise<void> {
     this.#isStopping = false;
     if (pattern === "queue") await this.#queue(outstanding, finished);
+    else if (pattern === "queue-windows") await this.#queueWindows(outstanding, finished);
     else if (pattern === "append") await this.#append(outstanding, finished);
     else if (pattern === "consume") await this.#consume(finished);
     else await this.#requests(finished);
@@ -95,6 +96,44 @@ export class RillLoad implements Load {
     await this.#receiver.call(subscribe);
     this.#underWay = outstanding;
     this.#goOn(outstanding, send);
+  }
+
+  /** A sender with so many unanswered sends, and a receiver with so many unsettled deliveries, each at its own pace. */
+  async #queueWindows(outstanding: number, finished: (count: number) => void): Promise<void> {
+    const queue = "windows";
+    const send = maskedFrame({ op: "send", id: 1, queue, messages });
+    const settling: number[] = [];
+    let unanswered = 0;
+    const topUp = (): void => {
+      if (this.#isStopping) {
+        if (this.#underWay === 0) this.#onIdle();
+        return;
+      }
+      while (unanswered < outstanding && this.#underWay < outstanding * BACKLOG_FACTOR) {
+        unanswered++;
+        this.#underWay++;
+        this.#sender.send(send);
+      }
+    };
+    this.#onAnswer = () => {
+      unanswered--;
+      topUp();
+    };
+    let sub = 0;
+    this.#onSettled = () => {
+      const count = settling.shift() ?? 0;
+      this.#underWay -= count;
+      finished(count);
+      if (count > 0) this.#receiver.send(maskedFrame({ op: "credit", sub, add: count }));
+      topUp();
+    };
+    this.#onDeliveries = (from, deliveries) => {
+      sub = from;
+      settling.push(deliveries.length);
+      this.#receiver.send(maskedFrame({ op: "settle", id: 2, queue, how: "ack", deliveries }));
+    };
+    await this.#receiver.call({ op: "queue.subscribe", id: 3, queue, credit: outstanding });
+    topUp();
   }
 
   async #append(outstanding: number, finished: (count: number) => void): Promise<void> {

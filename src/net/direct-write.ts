@@ -1,7 +1,7 @@
 /**
  * Writing to the system right away. A stream's `write` makes a request, a state of its own and a tick of the event loop for each write, most of
  * the broker's own work per small message (see docs/performance-notes.md); nearly always the system takes all bytes at once and none of it is
- * needed. Neither a socket's handle nor what it takes is documented: where they are not there, nothing is written this way.
+ * needed. Neither a socket's handle nor what it takes is documented: where they are not there, nothing is written this way (decision 0017).
  *
  * Order: the caller has nothing waiting in the stream. What the system does not take waits in the handle, before whatever the stream writes later.
  */

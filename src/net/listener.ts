@@ -8,7 +8,7 @@ import type { Admission, Ticket } from "./admission.ts";
 import { type Network, ProxyStage, plainAddress } from "./proxy-stage.ts";
 import { type ServeOptions, serveStream } from "./serve-stream.ts";
 import type { serveWebSocket } from "./serve-websocket.ts";
-import { readShared } from "./shared-read.ts";
+import { acceptShared, readShared } from "./shared-read.ts";
 import type { TlsStage, TlsStageOptions } from "./tls-stage.ts";
 import { clearSocketPath } from "./unix-socket.ts";
 import type { WebSocketStage, WebSocketStageOptions } from "./websocket-stage.ts";
@@ -94,7 +94,7 @@ export class Listener {
     };
     this.#server = createServer(
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS },
-      (socket) => this.#onSocket(socket),
+      (accepted) => this.#take(this.#isPlain ? readShared(accepted) : accepted),
     );
   }
 
@@ -176,14 +176,16 @@ export class Listener {
       server.listen({ ...("path" in bind ? { path: bind.path } : bind), backlog: BACKLOG }, () => {
         server.off("error", onError);
         server.on("error", () => undefined);
+        if (this.#isPlain) {
+          acceptShared(server, TCP_KEEP_ALIVE_MS / 1_000, (socket) => this.#take(socket));
+        }
         resolve();
       });
     });
   }
 
-  #onSocket(accepted: Socket): void {
+  #take(socket: Socket): void {
     const { admission } = this.#options;
-    const socket = this.#isPlain ? readShared(accepted) : accepted;
     socket.on("error", ignore);
     this.#options.counters.opened++;
     const isProxied = this.#proxy?.isProxy(socket) === true;

@@ -4,7 +4,7 @@
  * to who makes the socket; a server's sockets are made by the server, so each is made anew around its handle. Where there is no
  * handle to be had (`_handle` is not documented) sockets are served as they are.
  */
-import { Socket } from "node:net";
+import { type Server, Socket } from "node:net";
 
 /** As much as libuv reads at a time. */
 const READ_BYTES = 65_536;
@@ -34,10 +34,51 @@ export function readShared(accepted: Socket): Socket {
   const { _handle: handle } = owner;
   if (handle === undefined || handle === null) return accepted;
   owner._handle = null;
-  const options = { handle, onread: { buffer: bytes, callback: onRead } };
-  const socket: SharedSocket = new Socket(options as object);
-  socket[RECEIVE] = undefined;
+  const socket = socketAround(handle);
   accepted.destroy();
+  return socket;
+}
+
+/** What a server's handle is told of a connection: 0, or a number of the system's for what went wrong. */
+type OnConnection = (this: unknown, status: number, handle: ConnectionHandle | undefined) => void;
+
+interface ConnectionHandle {
+  setNoDelay?(isOn: boolean): void;
+  setKeepAlive?(isOn: boolean, seconds: number): void;
+}
+
+/**
+ * A server that listens makes its connections as sockets that read into the shared buffer, without delay and with keep alive, and tells
+ * `onSocket` of them; it does not emit them. False where that cannot be had: it goes on as it is. A socket that is made twice, as `readShared`
+ * does it, is 1.5 KB of garbage and a tenth of the time that a connection takes.
+ */
+export function acceptShared(
+  server: Server,
+  keepAliveSeconds: number,
+  onSocket: (socket: Socket) => void,
+): boolean {
+  const { _handle: handle } = server as unknown as {
+    readonly _handle?: { onconnection?: OnConnection } | null;
+  };
+  const own = handle?.onconnection;
+  if (handle === undefined || handle === null || typeof own !== "function") return false;
+  handle.onconnection = function onConnection(status, accepted): void {
+    if (status !== 0 || accepted === undefined) {
+      own.call(this, status, accepted);
+      return;
+    }
+    accepted.setNoDelay?.(true);
+    accepted.setKeepAlive?.(true, keepAliveSeconds);
+    onSocket(socketAround(accepted));
+  };
+  return true;
+}
+
+const ONREAD = { buffer: bytes, callback: onRead };
+
+function socketAround(handle: object): Socket {
+  const socket: SharedSocket = new Socket({ handle, onread: ONREAD } as object);
+  socket[RECEIVE] = undefined;
   return socket;
 }
 

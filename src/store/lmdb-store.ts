@@ -74,12 +74,12 @@ class LmdbBacking implements Backing {
   }
 
   commit(writes: readonly BackingWrite[], onDone: (error: Error | undefined) => void): void {
-    const last = writes.length - 1;
     const done = this.#env.batch(() => {
-      for (let i = 0; i < last; i++) this.#write(writes[i]);
+      for (const write of writes) this.#write(write);
     });
-    // Behind the batch and still in its transaction: the writer is woken with this one, not in the next turn, which may be long.
-    this.#write(writes[last]);
+    // Wakes the writer with the batch and not in the next turn, which may be long. Nothing of the group may come behind its batch: while a
+    // large one is written down the writer begins, and ends the transaction with what the batch has.
+    this.#env.batch(() => undefined).catch(commitFailure);
     done
       .then(
         () => onDone(undefined),
@@ -94,8 +94,7 @@ class LmdbBacking implements Backing {
   }
 
   /** Its promise is that of the batch, or resolved already. */
-  #write(write: BackingWrite | undefined): void {
-    if (write === undefined) return;
+  #write(write: BackingWrite): void {
     const { table, key, value } = write;
     const database = this.#tables[table];
     if (value === undefined) void database.remove(key);

@@ -4,7 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Ordinal, Sequence } from "../../../src/broker/store.ts";
-import { type LmdbStoreOptions, openLmdbStore } from "../../../src/store/lmdb-store.ts";
+import {
+  type LmdbStoreOptions,
+  openLmdbBacking,
+  openLmdbStore,
+} from "../../../src/store/lmdb-store.ts";
 import type { LogStore } from "../../../src/store/log-store.ts";
 import { describeStore } from "./store-contract.ts";
 import { Listener, messageOf, payloads } from "./store-fixtures.ts";
@@ -31,6 +35,33 @@ async function withFolder(run: (open: Open, path: string) => Promise<void>): Pro
     rmSync(folder, { recursive: true, force: true });
   }
 }
+
+test("a commit has all of its writes, however large it is and wherever the thread is held up", () =>
+  withFolder(async (_open, path) => {
+    const backing = openLmdbBacking(path);
+    for (const count of [1, 50, 3_000]) {
+      const keyOf = (index: number): Buffer => Buffer.from(`${count}/${index}`);
+      const writes = Array.from({ length: count }, (_, index) => ({
+        table: "log" as const,
+        key: keyOf(index),
+        // With the last one the writer has time to do all before it, and to end its transaction if it may.
+        get value(): Buffer {
+          const until = performance.now() + (index === count - 1 ? 50 : 0);
+          while (performance.now() < until);
+          return Buffer.alloc(100);
+        },
+      }));
+      await new Promise<void>((resolve, reject) => {
+        backing.commit(writes, (error) => {
+          if (error !== undefined) reject(error);
+          else if (backing.get("log", keyOf(count - 1)) === undefined) {
+            reject(new Error(`the last of ${count} writes is not there`));
+          } else resolve();
+        });
+      });
+    }
+    await backing.close();
+  }));
 
 test("a lone message lingers, company ends it", () =>
   withFolder(async (open) => {

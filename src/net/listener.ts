@@ -8,7 +8,7 @@ import type { Admission, Ticket } from "./admission.ts";
 import { type Network, ProxyStage, plainAddress } from "./proxy-stage.ts";
 import { type ServeOptions, serveStream } from "./serve-stream.ts";
 import type { serveWebSocket } from "./serve-websocket.ts";
-import { acceptShared, readShared } from "./shared-read.ts";
+import { acceptShared } from "./shared-read.ts";
 import type { TlsStage, TlsStageOptions } from "./tls-stage.ts";
 import { clearSocketPath } from "./unix-socket.ts";
 import type { WebSocketStage, WebSocketStageOptions } from "./websocket-stage.ts";
@@ -94,7 +94,7 @@ export class Listener {
     };
     this.#server = createServer(
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS },
-      (accepted) => this.#take(this.#isPlain ? readShared(accepted) : accepted),
+      (socket) => this.#take(socket),
     );
   }
 

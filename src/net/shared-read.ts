@@ -1,8 +1,8 @@
 /**
  * Sockets that read into one buffer for all of them. Node's own reading makes a buffer of 64 KiB for each read and a stream's chunk of what
  * came: a third of the broker's own work per small message (see docs/performance-notes.md). `onread` is how Node offers to do without,
- * to who makes the socket; a server's sockets are made by the server, so each is made anew around its handle. Where there is no
- * handle to be had (`_handle` is not documented) sockets are served as they are.
+ * to who makes the socket; a server's sockets are made by the server, unless its handle tells somebody else of a connection. Where that cannot be
+ * had (`_handle` is not documented) sockets are served as they are (decision 0017).
  */
 import { type Server, Socket } from "node:net";
 
@@ -24,21 +24,6 @@ interface SharedSocket extends Socket {
   [RECEIVE]?: Receive | undefined;
 }
 
-interface WithHandle {
-  _handle?: object | null;
-}
-
-/** The same connection, reading into the shared buffer where that can be had. Call it at once when the socket was accepted; use only what it returns. */
-export function readShared(accepted: Socket): Socket {
-  const owner = accepted as unknown as WithHandle;
-  const { _handle: handle } = owner;
-  if (handle === undefined || handle === null) return accepted;
-  owner._handle = null;
-  const socket = socketAround(handle);
-  accepted.destroy();
-  return socket;
-}
-
 /** What a server's handle is told of a connection: 0, or a number of the system's for what went wrong. */
 type OnConnection = (this: unknown, status: number, handle: ConnectionHandle | undefined) => void;
 
@@ -49,8 +34,8 @@ interface ConnectionHandle {
 
 /**
  * A server that listens makes its connections as sockets that read into the shared buffer, without delay and with keep alive, and tells
- * `onSocket` of them; it does not emit them. False where that cannot be had: it goes on as it is. A socket that is made twice, as `readShared`
- * does it, is 1.5 KB of garbage and a tenth of the time that a connection takes.
+ * `onSocket` of them; it does not emit them. False where that cannot be had: it goes on as it is. To make another socket around the handle of one
+ * that was emitted would be 1.5 KB of garbage, and a tenth of the time that a connection takes.
  */
 export function acceptShared(
   server: Server,
